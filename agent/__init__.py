@@ -1,0 +1,1 @@
+"""THINKS: request -> plan -> evidence -> answer -> verdicts -> trace."""

@@ -1,0 +1,1 @@
+"""What Sightline KNOWS: the core MLLM, its scenes, training, decoding and evaluation."""

@@ -1,0 +1,1 @@
+"""The procedural world: pictures with exact ground truth, each a pure function of a seed."""

@@ -1,0 +1,141 @@
+"""Perception: a small convolutional trunk whose cells each say which object they lie on; NMS makes objects of them."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .config import StarterConfig
+from .connector import Objects
+
+STRIDE = 4  # pixels between cells: the smallest shapes of a block scene are 8 pixels wide
+
+
+def norm(channels: int) -> nn.Module:
+    """Batch norm: it folds into the convolution when served, and converged fastest in our runs."""
+    return nn.BatchNorm2d(channels, momentum=0.05)
+
+
+class Residual(nn.Module):
+    """Two 3x3 convolutions added to their input."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.a = nn.Sequential(nn.Conv2d(channels, channels, 3, padding=1, bias=False), norm(channels))
+        self.b = nn.Sequential(nn.Conv2d(channels, channels, 3, padding=1, bias=False), norm(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(x + self.b(F.relu(self.a(x))))
+
+
+class Perception(nn.Module):
+    """Picture -> cells -> objects.
+
+    Every cell (one per 4 x 4 pixels) predicts the kind of the object its centre lies on (or none), the object's
+    colour and size, and the distances from the cell's centre to the four sides of its box, as in FCOS
+    (Tian et al. 2019, arXiv:1904.01355).
+    """
+
+    def __init__(self, config: StarterConfig) -> None:
+        super().__init__()
+        self.config = config
+        c1, c2, c3, c4 = config.trunk_channels
+        self.stem = nn.Sequential(
+            nn.Conv2d(3, c1, 4, stride=2, padding=1, bias=False), norm(c1), nn.ReLU(),
+            nn.Conv2d(c1, c2, 4, stride=2, padding=1, bias=False), norm(c2), nn.ReLU(),
+        )  # fmt: skip
+        self.mid = nn.Sequential(nn.Conv2d(c2, c3, 4, stride=2, padding=1, bias=False), norm(c3), nn.ReLU(), Residual(c3))
+        self.deep = nn.Sequential(
+            nn.Conv2d(c3, c4, 4, stride=2, padding=1, bias=False), norm(c4), nn.ReLU(), Residual(c4), Residual(c4)
+        )
+        self.to_mid = nn.Sequential(nn.Conv2d(c4, c3, 1, bias=False), norm(c3))
+        self.to_fine = nn.Sequential(nn.Conv2d(c3, c2, 1, bias=False), norm(c2))
+        self.mid_out, self.fine_out = Residual(c3), Residual(c2)
+        self.kind = nn.Conv2d(c2, len(config.kinds) + 1, 1)  # the last entry is "nothing here"
+        self.color = nn.Conv2d(c2, len(config.colors), 1)
+        self.size = nn.Conv2d(c2, len(config.sizes), 1)
+        self.sides = nn.Conv2d(c2, 4, 1)
+
+    @torch.no_grad()
+    def reset(self, generator: torch.Generator | None = None) -> None:
+        """He initialisation; the heads start small and at "nothing here"."""
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                fan = module.weight[0].numel()
+                module.weight.normal_(0.0, (2.0 / fan) ** 0.5, generator=generator)
+                if module.bias is not None:
+                    module.bias.zero_()
+        for head in (self.kind, self.color, self.size, self.sides):
+            head.weight.mul_(0.1)
+        self.kind.bias[-1] = 3.0
+
+    def cells(self, pixels: Tensor) -> dict[str, Tensor]:
+        """pixels [B, 3, S, S] in -1..1 -> per-cell predictions, each [B, C, S/4, S/4]; sides are in cells, > 0."""
+        fine = self.stem(pixels)  # [B, c2, S/4, S/4]
+        mid = self.mid(fine)  # [B, c3, S/8, S/8]
+        deep = self.deep(mid)  # [B, c4, S/16, S/16]
+        mid = self.mid_out(F.relu(mid + F.interpolate(self.to_mid(deep), size=mid.shape[-2:], mode="nearest")))
+        x = self.fine_out(F.relu(fine + F.interpolate(self.to_fine(mid), size=fine.shape[-2:], mode="nearest")))
+        return {
+            "kind": self.kind(x),
+            "color": self.color(x),
+            "size": self.size(x),
+            "sides": F.softplus(self.sides(x).float() + 1.0),
+        }
+
+    def boxes(self, sides: Tensor) -> Tensor:
+        """[B, 4, G, G] distances in cells -> [B, G*G, 4] boxes in 0..1."""
+        b, _, gy, gx = sides.shape
+        y = (torch.arange(gy, device=sides.device, dtype=sides.dtype) + 0.5)[:, None].expand(gy, gx)
+        x = (torch.arange(gx, device=sides.device, dtype=sides.dtype) + 0.5)[None].expand(gy, gx)
+        left, top, right, bottom = sides.unbind(1)
+        boxes = torch.stack(((x - left) / gx, (y - top) / gy, (x + right) / gx, (y + bottom) / gy), dim=-1)
+        return boxes.reshape(b, gy * gx, 4).clamp(0, 1)
+
+    @torch.no_grad()
+    def detect(self, pixels: Tensor) -> Objects:
+        """pixels [B, 3, S, S] -> the objects, ordered from left to right, at most `max_objects` a picture.
+
+        Cells that agree on one object vote: its distributions and its box are the means over the cells that
+        non-maximum suppression merges into it, weighted by their scores.
+        """
+        from torchvision.ops import box_iou
+
+        c = self.config
+        out = self.cells(pixels)
+        flat = {k: v.float().flatten(2).transpose(1, 2) for k, v in out.items() if k != "sides"}
+        kind = flat["kind"].softmax(-1)
+        color, size = flat["color"].softmax(-1), flat["size"].softmax(-1)
+        boxes = self.boxes(out["sides"].float())
+        score = 1 - kind[..., -1]
+        b, m = pixels.shape[0], c.max_objects
+        objects = Objects(
+            torch.zeros(b, m, len(c.kinds)), torch.zeros(b, m, len(c.colors)), torch.zeros(b, m, len(c.sizes)),
+            torch.zeros(b, m, 4), torch.zeros(b, m, c.max_word, dtype=torch.long), torch.zeros(b, m, dtype=torch.bool),
+        )  # fmt: skip
+        for i in range(b):
+            likely = (score[i] > c.detect_threshold).nonzero().squeeze(1)
+            likely = likely[score[i, likely].argsort(descending=True)]
+            if not len(likely):
+                continue
+            weight, box = score[i, likely], boxes[i, likely]
+            overlap = box_iou(box, box)
+            same = overlap > c.detect_overlap
+            free = torch.ones(len(likely), dtype=torch.bool)
+            found: list[tuple[Tensor, Tensor]] = []  # box, votes (weights of the cells that merge)
+            while bool(free.any()) and len(found) < m:
+                first = int(free.nonzero()[0])
+                group = free & same[first]
+                votes = weight * group
+                found.append(((box * votes[:, None]).sum(0) / votes.sum(), votes / votes.sum()))
+                free &= ~group
+            found.sort(key=lambda f: float(f[0][0] + f[0][2]))
+            for j, (place, votes) in enumerate(found):
+                objects.box[i, j] = place
+                objects.kind[i, j] = votes @ kind[i, likely, :-1]
+                objects.color[i, j] = votes @ color[i, likely]
+                objects.size[i, j] = votes @ size[i, likely]
+                objects.valid[i, j] = True
+        objects.kind /= objects.kind.sum(-1, keepdim=True).clamp_min(1e-6)
+        return objects

@@ -1,0 +1,168 @@
+"""Stage "instruct": the connector and the language model learn from questions about scenes, and from words alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from ..scenes.questions import TASKS, make_turns
+from ..scenes.render import render
+from ..scenes.schema import Scene, Turn
+from ..scenes.world import SceneConfig, make_scene, split_seed
+from ..starter.connector import Objects
+from ..starter.model import StarterForConditionalGeneration
+from .data import Row, Slots, SymbolicEye, Vocabulary, collate, encode_turn, pointer_numbers
+from .objective import shuffled, starter_loss
+from .vision import to_pixels
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+TextSource = Callable[[Random], Turn]  # words only: a planner request and its program, a text and its claims
+MATCHED = 0.5  # overlap (IoU) from which a detection is taken to be an object of the scene
+
+
+class InstructStage:
+    """Rows of one scene (or a pair) with its questions, on symbols or on real detections, mixed with text-only turns.
+
+    Args:
+        model, tokenizer: what is trained, and its words.
+        seed: of the stream of scenes; scenes come from the training split only.
+        batch: rows a step.
+        turns: questions asked of one scene.
+        think: chance that an answer comes after its rationale.
+        seen_share: share of rows whose objects are found by the model's own perception in a drawn picture.
+        text_share: share of rows that hold words only, where there are `texts`.
+        texts: (weight, source) pairs.
+        texts_per_row: turns in a row of words only.
+        ramp: rows over which scenes grow from one or two objects to full ones.
+    """
+
+    name = "instruct"
+
+    def __init__(
+        self,
+        model: StarterForConditionalGeneration,
+        tokenizer: PreTrainedTokenizerFast,
+        seed: int,
+        batch: int = 24,
+        turns: int = 10,
+        think: float = 0.6,
+        seen_share: float = 0.0,
+        text_share: float = 0.0,
+        texts: Iterable[tuple[float, TextSource]] = (),
+        texts_per_row: int = 4,
+        ramp: int = 6000,
+        tasks: dict[str, float] | None = None,
+        every_shuffled: int = 20,
+    ) -> None:
+        self.model, self.seed, self.batch_size, self.turns, self.think = model, seed, batch, turns, think
+        self.seen_share, self.text_share, self.ramp = seen_share, text_share, ramp
+        self.texts, self.texts_per_row = list(texts), texts_per_row
+        self.vocabulary = Vocabulary(tokenizer, model.config)
+        self.eye = SymbolicEye(model.config)
+        self.tasks = tasks or dict.fromkeys(TASKS, 1.0)
+        self.every_shuffled = every_shuffled
+        self._step = 0
+
+    def parameters(self) -> list[tuple[str, torch.nn.Parameter]]:
+        """The connector and the language model; perception and the reader are frozen."""
+        return [(n, p) for n, p in self.model.named_parameters() if n.startswith(("connector.", "language."))]
+
+    def batch(self, step: int) -> list[dict[str, Any]]:
+        """Rows number step * batch ... as one batch; the same for every call with the same step."""
+        self._step = step
+        plain: list[tuple[Scene, Random]] = []
+        drawn: list[tuple[Scene, Any, Random]] = []
+        rows: list[Row] = []
+        for i in range(step * self.batch_size, (step + 1) * self.batch_size):
+            rng = Random(f"{self.seed}/{i}")
+            if self.texts and rng.random() < self.text_share:
+                rows.append(self.text_row(rng))
+                continue
+            full = min(1.0, 0.15 + i / self.ramp) if self.ramp else 1.0
+            hard = 1.0 if rng.random() < 0.3 else full
+            most = 8 if hard == 1.0 else 2 + round(6 * hard)
+            scene = make_scene(
+                split_seed("train", self.seed, i), SceneConfig(curriculum=hard, max_objects=most)
+            )
+            if rng.random() < self.seen_share:
+                picture = render(scene)
+                drawn.append((picture.scene, picture.image, rng))
+            else:
+                plain.append((scene, rng))
+        rows += [self.row(scene, self.eye.look(scene, rng), rng) for scene, rng in plain]
+        if drawn:
+            found = self.model.perceive(to_pixels([image for _, image, _ in drawn]))
+            for j, (scene, _image, rng) in enumerate(drawn):
+                rows.append(self.row(scene, detected_slots(found, j, scene), rng))
+        return collate(rows, self.model.config)
+
+    def row(self, scene: Scene, slots: Slots, rng: Random) -> Row:
+        """One scene and its questions."""
+        numbers = pointer_numbers([slots], [scene], self.model.config)
+        names = list(self.tasks)
+        wanted = rng.choices(names, [self.tasks[n] for n in names], k=self.turns)
+        row = Row([slots])
+        for turn in make_turns(scene, rng, tasks=wanted):
+            row.samples.append(encode_turn(turn, [scene], numbers, self.vocabulary, rng.random() < self.think))
+        return row
+
+    def text_row(self, rng: Random) -> Row:
+        """Turns without a picture."""
+        weights = [w for w, _ in self.texts]
+        row = Row([])
+        for _ in range(self.texts_per_row):
+            source = rng.choices([s for _, s in self.texts], weights)[0]
+            row.samples.append(encode_turn(source(rng), [], {}, self.vocabulary, False))
+        return row
+
+    def losses(self, batches: list[dict[str, Any]]) -> Iterator[tuple[Tensor, dict[str, float]]]:
+        """The step's loss in parts; now and then also what it is with the wrong picture (`blind`)."""
+        step, batch = self._step, batches[self._step // self.every_shuffled % len(batches)]
+        for b in batches:
+            loss, parts = starter_loss(self.model, b)
+            yield loss * b["share"], {f"{k}": v for k, v in parts.items()}
+        if step % self.every_shuffled == 0:
+            with torch.no_grad():
+                right = starter_loss(self.model, batch)[1]["answer"]
+                blind = starter_loss(self.model, shuffled(batch))[1]["answer"]
+            yield torch.zeros(()), {"blind": blind, "gap": blind - right}
+
+
+def detected_slots(found: Objects, row: int, scene: Scene) -> Slots:
+    """The detections of one picture as slots; each is matched with the scene object that it overlaps most."""
+    import numpy as np
+
+    n = int(found.valid[row].sum())
+    box = found.box[row, :n].float().numpy()
+    of = [-1] * n
+    pairs = []
+    for i, o in enumerate(scene.objects):
+        true = np.array(o.box, np.float32) / [scene.width, scene.height, scene.width, scene.height]
+        for j in range(n):
+            overlap = iou(box[j], true)
+            if overlap > MATCHED:
+                pairs.append((overlap, j, i))
+    used: set[int] = set()
+    for _, j, i in sorted(pairs, reverse=True):
+        if of[j] < 0 and i not in used:
+            of[j] = i
+            used.add(i)
+    return Slots(
+        found.kind[row, :n].float().numpy(), found.color[row, :n].float().numpy(), found.size[row, :n].float().numpy(),
+        box, found.word[row, :n].numpy(), of,
+    )  # fmt: skip
+
+
+def iou(a: Any, b: Any) -> float:
+    """Intersection over union of two boxes."""
+    w, h = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
+    if w <= 0 or h <= 0:
+        return 0.0
+    both = float(w * h)
+    return both / float((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - both)

@@ -1,0 +1,158 @@
+"""The training loop: a schedule, a progress line, metrics as JSON lines, and checkpoints that resume exactly.
+
+A stage gives batches as a pure function of the step, so that weights, optimiser and step number are the whole state:
+a resumed run has the same losses as one never interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from .checkpoints import load_checkpoint, save_checkpoint
+from .optim import MuonAdamW
+
+
+class Stage(Protocol):
+    """What a stage of training is to the loop."""
+
+    name: str
+    batch_size: int
+
+    def parameters(self) -> list[tuple[str, nn.Parameter]]: ...
+    def batch(self, step: int) -> Any: ...
+    def losses(self, batch: Any) -> Iterator[tuple[Tensor, dict[str, float]]]: ...
+
+
+@dataclass
+class LoopOptions:
+    """How long and how fast to train."""
+
+    steps: int = 1000  # optimiser steps in all
+    minutes: float = 0.0  # stop the clock after so many minutes and let the rate fall to zero by then; 0: by steps
+    warmup: int = 100  # steps of linear warm-up
+    cooldown: float = 0.35  # part of the run over which the rate falls linearly
+    floor: float = 0.02  # the rate at the end, as a part of its peak
+    muon_lr: float = 0.01
+    adam_lr: float = 2e-3
+    decay: float = 0.0
+    clip: float = 1.0
+    log_every: int = 20
+    probe_every: int = 1000
+    save_every: int = 500
+
+    def scale(self, step: int, progress: float) -> float:
+        """The rate's factor: warm-up, plateau, linear fall. `progress` is in 0..1 of the run."""
+        warm = min(1.0, (step + 1) / max(1, self.warmup))
+        left = min(1.0, (1.0 - progress) / max(1e-6, self.cooldown))
+        return warm * max(self.floor, left)
+
+
+def half_precision(model: nn.Module, dtype: torch.dtype) -> nn.Module:
+    """Compute in `dtype`, but keep batch norms in float32: their running means would not move in bfloat16."""
+    model.to(dtype)
+    for module in model.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.float()
+    return model
+
+
+def train(
+    model: nn.Module,
+    stage: Stage,
+    options: LoopOptions,
+    folder: str | Path,
+    probe: Callable[[int], dict[str, float]] | None = None,
+    say: Callable[[str], None] = print,
+    facts: dict[str, Any] | None = None,
+) -> dict[str, float]:
+    """Run a stage from its last checkpoint in `folder`, or from the start.
+
+    SIGTERM and SIGINT end the run after the step in hand, with a checkpoint. Returns the last metrics.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    optimiser = MuonAdamW(stage.parameters(), options.muon_lr, options.adam_lr, decay=options.decay)
+    trained = {n for n, _ in optimiser.named}
+    frozen = sorted({n.split(".")[0] for n, _ in model.named_parameters() if n not in trained})
+    count = sum(p.numel() for _, p in optimiser.named)
+    say(f"{stage.name}: training {count / 1e6:.2f} M parameters in {sorted({n.split('.')[0] for n in trained})}; frozen: {frozen}")
+    step, spent = 0, 0.0
+    if (folder / "state.safetensors").is_file():
+        tensors, saved = load_checkpoint(folder)
+        step, spent = int(saved["step"]), float(saved["seconds"])
+        optimiser.load_state_dict({k[4:]: v for k, v in tensors.items() if k.startswith("opt/")})
+        buffers = dict(model.named_buffers())
+        with torch.no_grad():
+            for key, value in tensors.items():
+                if key.startswith("buf/"):
+                    buffers[key[4:]].copy_(value)
+        say(f"resumed at step {step} after {spent:.0f} s")
+
+    def save() -> None:
+        tensors = {f"opt/{k}": v for k, v in optimiser.state_dict().items()}
+        tensors |= {f"buf/{n}": b for n, b in model.named_buffers()}
+        save_checkpoint(folder, tensors, {"step": step, "seconds": spent, "options": asdict(options), **(facts or {})})
+
+    def add(parts: dict[str, float]) -> None:
+        for k, v in parts.items():
+            if math.isfinite(v):
+                sums[k] = sums.get(k, 0.0) + v
+                sums[f"#{k}"] = sums.get(f"#{k}", 0.0) + 1
+
+    stop = [False]
+    old = {s: signal.signal(s, lambda *_: stop.__setitem__(0, True)) for s in (signal.SIGTERM, signal.SIGINT)}
+    sums: dict[str, float] = {}
+    seen, began, last = 0, time.perf_counter(), time.perf_counter()
+    metrics: dict[str, float] = {}
+    try:
+        with open(folder / "metrics.jsonl", "a", encoding="utf-8") as lines:
+            while not stop[0]:
+                progress = spent / 60 / options.minutes if options.minutes else step / max(1, options.steps)
+                if progress >= 1.0:
+                    break
+                batch = stage.batch(step)
+                optimiser.zero_grad()
+                total = 0.0
+                for loss, parts in stage.losses(batch):
+                    if loss.requires_grad:
+                        loss.backward()
+                    total += float(loss.detach())
+                    add(parts)
+                add({"loss": total, "norm": optimiser.step(options.scale(step, progress), options.clip)})
+                step += 1
+                seen += 1
+                now = time.perf_counter()
+                spent, last = spent + now - last, now
+                if step % options.log_every == 0:
+                    metrics = {k: v / sums[f"#{k}"] for k, v in sums.items() if k[0] != "#"}
+                    rate = (now - began) / seen
+                    left = options.minutes * 60 - spent if options.minutes else (options.steps - step) * rate
+                    line = {"step": step, "seconds": round(spent, 1), "s_per_step": round(rate, 4), **metrics}
+                    lines.write(json.dumps(line) + "\n")
+                    lines.flush()
+                    shown = " ".join(f"{k} {v:.3f}" for k, v in metrics.items())
+                    say(f"step {step} {shown} | {rate * 1e3:.0f} ms/step, {left / 60:.1f} min left")
+                    sums.clear()
+                if probe is not None and step % options.probe_every == 0:
+                    figures = probe(step)
+                    lines.write(json.dumps({"step": step, "probe": figures}) + "\n")
+                    lines.flush()
+                    say(f"probe at {step}: " + " ".join(f"{k} {v:.3f}" for k, v in figures.items()))
+                if step % options.save_every == 0:
+                    save()
+                last = time.perf_counter()
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
+    save()
+    return metrics

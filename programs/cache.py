@@ -1,0 +1,267 @@
+"""Results kept across runs: SQLite (WAL) for values, content-addressed files for pictures. Nothing is pickled.
+
+A result's key is a digest of the tool, its version, the digests of the weights behind it and its arguments; an argument
+that is another step's value enters by *that* step's key. So the key of a whole program is known before anything runs,
+and a cached program costs one look-up.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import InputError, SightlineError
+from ..tools.values import Image, Region, Regions
+
+CODE_VERSION = 1  # raise it when the engine's own ops (EVAL, IF, PICK ...) or the codec change what they give
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS results (key TEXT PRIMARY KEY, value TEXT NOT NULL, used INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS files (
+    path TEXT PRIMARY KEY, size INTEGER NOT NULL, mtime INTEGER NOT NULL, seen INTEGER NOT NULL,
+    hash TEXT NOT NULL, width INTEGER NOT NULL, height INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS costs (tool TEXT PRIMARY KEY, calls INTEGER NOT NULL, ms REAL NOT NULL) WITHOUT ROWID;
+"""
+
+
+class BlobMissing(SightlineError):
+    """A cached picture's file is gone or damaged; the entry counts as not cached."""
+
+
+class ResultCache:
+    """A cache in a folder that several processes may share.
+
+    Args:
+        folder: where `results.sqlite` and `blobs/` lie; made if missing.
+
+    Values written are visible to later look-ups of the same object at once, and on disk after `flush` (called by the
+    engine at the end of each batch of work); a killed process loses at most what was not flushed.
+    """
+
+    def __init__(self, folder: Path | str) -> None:
+        self.folder = Path(folder)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(self.folder / "results.sqlite", timeout=30, check_same_thread=False)
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=NORMAL")
+            self._db.executescript(_SCHEMA)
+        except (OSError, sqlite3.Error) as error:
+            raise InputError(
+                f"the cache in {self.folder} cannot be used ({error}); choose another with --cache, or delete it"
+            ) from error
+        self._lock = threading.Lock()
+        self._pending: dict[str, str] = {}
+        self._pending_files: dict[str, tuple[Any, ...]] = {}
+        self._pending_costs: dict[str, tuple[int, float]] = {}
+        self._writer = ThreadPoolExecutor(1, "cache-writer")  # PNG coding off the main thread
+        self._writes: list[Future[None]] = []
+
+    # -- values -----------------------------------------------------------------------------------------------
+
+    def get_many(self, keys: Sequence[str]) -> dict[str, str]:
+        """The stored texts of those keys that are there; `decode` makes a value of one."""
+        with self._lock:
+            found = {key: self._pending[key] for key in keys if key in self._pending}
+            missing = [key for key in keys if key not in found]
+            for start in range(0, len(missing), 500):  # SQLite's default limit on variables is 999 in old builds
+                part = missing[start : start + 500]
+                marks = ",".join("?" * len(part))
+                rows = self._db.execute(f"SELECT key, value FROM results WHERE key IN ({marks})", part)  # noqa: S608
+                found.update(rows.fetchall())
+        return found
+
+    def put(self, key: str, value: Any) -> None:
+        """Keep a value. Pictures go to blob files in the background."""
+        text = json.dumps(self._encode(value), separators=(",", ":"))
+        with self._lock:
+            self._pending[key] = text
+
+    def _encode(self, value: Any) -> Any:
+        if isinstance(value, Image):
+            self._write_blob(value)
+            return {"image": [value.hash, *value.size, *value.offset, value.picture, value.source]}
+        if isinstance(value, Regions):
+            return {"regions": value.to_json()}
+        if isinstance(value, Region):
+            return {"region": value.to_json()}
+        if isinstance(value, list | tuple):
+            return {"list": [self._encode(item) for item in value]}
+        if value is None or isinstance(value, bool | int | float | str):
+            return value
+        raise TypeError(f"a {type(value).__name__} cannot be cached")
+
+    def decode(self, text: str) -> Any:
+        """The value of a stored text. Raises BlobMissing where a picture's file is gone."""
+        return self._decode(json.loads(text))
+
+    def _decode(self, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        if "regions" in data:
+            return Regions.from_json(data["regions"])
+        if "region" in data:
+            return Region.from_json(data["region"])
+        if "list" in data:
+            return [self._decode(item) for item in data["list"]]
+        content, width, height, x, y, picture, source = data["image"]
+        path = self._blob_path(content)
+        if not path.exists():
+            self._finish_writes()
+            if not path.exists():
+                raise BlobMissing(f"cached picture {content[:8]} is gone")
+        return Image(
+            size=(width, height),
+            load=lambda: _read_blob(path, (width, height)),
+            content_hash=content,
+            source=source,
+            offset=(x, y),
+            picture=picture,
+        )
+
+    def _blob_path(self, content: str) -> Path:
+        return self.folder / "blobs" / content[:2] / f"{content[2:]}.png"
+
+    def _write_blob(self, image: Image) -> None:
+        path = self._blob_path(image.hash)
+        if not path.exists():
+            self._writes.append(self._writer.submit(_write_png, path, image.pixels))
+        if len(self._writes) > 64:  # bounds the pixels that wait for the writer
+            self._finish_writes()
+
+    def _finish_writes(self) -> None:
+        writes, self._writes = self._writes, []
+        for write in writes:
+            write.result()
+
+    # -- files ------------------------------------------------------------------------------------------------
+
+    def known_file(self, path: Path) -> tuple[str, int, int] | None:
+        """(pixel hash, width, height) of a file seen before, without decoding it.
+
+        Trusted only where size and modification time are unchanged *and* the file had been left alone for two seconds
+        when it was hashed; a file that was still being written could otherwise change unseen.
+        """
+        try:
+            stat = os.stat(path)
+        except OSError:
+            return None
+        with self._lock:
+            name = os.path.abspath(path)
+            row = self._pending_files.get(name)
+            if row is None:
+                query = "SELECT path, size, mtime, seen, hash, width, height FROM files WHERE path = ?"
+                row = self._db.execute(query, (name,)).fetchone()
+        if row is None or row[1] != stat.st_size or row[2] != stat.st_mtime_ns:
+            return None
+        return (row[4], row[5], row[6]) if row[3] - row[2] > 2_000_000_000 else None
+
+    def remember_file(self, path: Path, stat: os.stat_result, image: Image) -> None:
+        """Note the pixel hash of a decoded file; `stat` is from before it was read."""
+        name = os.path.abspath(path)
+        row = (name, stat.st_size, stat.st_mtime_ns, time.time_ns(), image.hash, image.width, image.height)
+        with self._lock:
+            self._pending_files[name] = row
+
+    # -- costs ------------------------------------------------------------------------------------------------
+
+    def add_cost(self, tool: str, calls: int, ms: float) -> None:
+        """Note that `calls` calls of a tool took `ms` milliseconds; `explain` shows the mean."""
+        with self._lock:
+            before = self._pending_costs.get(tool, (0, 0.0))
+            self._pending_costs[tool] = (before[0] + calls, before[1] + ms)
+
+    def costs(self) -> dict[str, float]:
+        """Mean milliseconds a call, by tool, over everything this cache has seen run."""
+        with self._lock:
+            totals = {tool: (calls, ms) for tool, calls, ms in self._db.execute("SELECT * FROM costs")}
+            for tool, (calls, ms) in self._pending_costs.items():
+                old = totals.get(tool, (0, 0.0))
+                totals[tool] = (old[0] + calls, old[1] + ms)
+        return {tool: ms / calls for tool, (calls, ms) in totals.items() if calls}
+
+    # -- life -------------------------------------------------------------------------------------------------
+
+    def flush(self) -> None:
+        """Write everything to disk; pictures first, so that no entry names a file that is not there."""
+        self._finish_writes()
+        with self._lock:
+            if not (self._pending or self._pending_files or self._pending_costs):
+                return
+            now = int(time.time())
+            with self._db:
+                self._db.executemany(
+                    "INSERT OR REPLACE INTO results VALUES (?, ?, ?)",
+                    [(key, text, now) for key, text in self._pending.items()],
+                )
+                self._db.executemany(
+                    "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?)", self._pending_files.values()
+                )
+                self._db.executemany(
+                    "INSERT INTO costs VALUES (?, ?, ?) ON CONFLICT (tool) DO UPDATE "
+                    "SET calls = calls + excluded.calls, ms = ms + excluded.ms",
+                    [(tool, *total) for tool, total in self._pending_costs.items()],
+                )
+            self._pending.clear()
+            self._pending_files.clear()
+            self._pending_costs.clear()
+
+    def clear(self, keys: Iterable[str] | None = None) -> None:
+        """Forget all results, or those of `keys`."""
+        with self._lock, self._db:
+            if keys is None:
+                self._pending.clear()
+                self._db.execute("DELETE FROM results")
+            else:
+                for key in keys:
+                    self._pending.pop(key, None)
+                    self._db.execute("DELETE FROM results WHERE key = ?", (key,))
+
+    def close(self) -> None:
+        self.flush()
+        self._writer.shutdown()
+        self._db.close()
+
+    def __enter__(self) -> ResultCache:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+def _write_png(path: Path, pixels: np.ndarray) -> None:
+    import PIL.Image
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}.tmp")
+    buffer = io.BytesIO()
+    PIL.Image.fromarray(pixels).save(buffer, "PNG", compress_level=1)
+    with open(temporary, "wb") as file:
+        file.write(buffer.getvalue())
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def _read_blob(path: Path, size: tuple[int, int]) -> np.ndarray:
+    """A blob's pixels [H, W, 3], which must be of the size that the entry says."""
+    import PIL.Image
+
+    try:
+        with PIL.Image.open(path, formats=["PNG"]) as image:
+            pixels = np.asarray(image.convert("RGB"))
+    except (OSError, ValueError) as error:
+        raise BlobMissing(f"cached picture {path.name} cannot be read: {error}; clear the cache") from error
+    if pixels.shape[1::-1] != size:
+        raise BlobMissing(f"cached picture {path.name} is not {size[0]}x{size[1]}; clear the cache")
+    return pixels

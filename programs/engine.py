@@ -1,0 +1,408 @@
+"""The engine: many (programs, picture) jobs at once, their steps batched by tool across programs and pictures.
+
+One scheduler, no threads of its own but for decoding: jobs are let in while there is room, every step that can run does,
+steps with a model wait in their tool's queue, and a queue runs when it is full or when nothing else can move. The number
+of pictures in flight is bounded, so memory does not grow with the folder.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..errors import ImageError, SightlineError
+from ..tools.declaration import Tool
+from ..tools.models import Models
+from ..tools.pack import Policy
+from ..tools.registry import Registry, default_registry
+from ..tools.values import Image, digest
+from ..tools.wanted import Want, wants
+from .cache import ResultCache
+from .checker import checked
+from .instance import Call, Instance, Template, describe
+from .optimise import optimise
+from .results import JobResult, StepError
+from .syntax import Program
+
+PIXELS_IN_FLIGHT = 128_000_000  # 384 MB of RGB
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Programs to run on one set of inputs (name -> path, Image, Regions or a list); `key` names it in the results."""
+
+    key: Any
+    programs: tuple[Program, ...]
+    inputs: Mapping[str, Any]
+
+
+@dataclass
+class Stats:
+    """Counts over an engine's life: calls and milliseconds by tool, largest batch, batches halved for memory."""
+
+    calls: dict[str, int] = field(default_factory=dict)
+    ms: dict[str, float] = field(default_factory=dict)
+    largest: dict[str, int] = field(default_factory=dict)
+    halved: int = 0
+    decoded: int = 0
+
+    def add(self, tool: str, calls: int, ms: float) -> None:
+        self.calls[tool] = self.calls.get(tool, 0) + calls
+        self.ms[tool] = self.ms.get(tool, 0.0) + ms
+        self.largest[tool] = max(self.largest.get(tool, 0), calls)
+
+
+class Engine:
+    """Runs checked programs.
+
+    Args:
+        models: role fillers; the `starter` pack if not given.
+        registry: tools in force; built-in and installed ones if not given.
+        cache: where results are kept across runs; None keeps nothing.
+        images_in_flight: most jobs at work at once.
+        policies: what to do by role when a call fails; `Policy()` where a role has none.
+    """
+
+    def __init__(
+        self,
+        models: Models | None = None,
+        registry: Registry | None = None,
+        cache: ResultCache | None = None,
+        *,
+        images_in_flight: int = 32,
+        policies: Mapping[str, Policy] | None = None,
+    ) -> None:
+        self.models = models if models is not None else Models.from_pack("starter")
+        self.registry = registry if registry is not None else default_registry()
+        self.cache = cache
+        self.images_in_flight = max(1, images_in_flight)
+        self.policies = dict(policies or {})
+        self.stats = Stats()
+        self._templates: dict[tuple[str, ...], Template] = {}
+        self._vocabularies: dict[str, tuple[str, ...]] = {}
+        self._batch_limits: dict[str, int] = {}  # lowered where memory ran out
+        self._lock = threading.RLock()  # models are not safe to run from two threads
+
+    # -- public -----------------------------------------------------------------------------------------------
+
+    def check(self, program: str | Program) -> Program:
+        """The program, checked against this engine's tools; raises ProgramError with everything that is wrong."""
+        return checked(program, self.registry)
+
+    def run(
+        self, programs: str | Program | Sequence[str | Program], inputs: Mapping[str, Any], *, observe: bool = True
+    ) -> JobResult:
+        """Run one or several programs on one set of inputs and wait for the result.
+
+        With `observe` every live step is computed, so that all values can be looked at; without, only what the results
+        need. Raises ProgramError for a program that cannot run; what goes wrong while running stands in the result.
+        """
+        many = [programs] if isinstance(programs, str | Program) else list(programs)
+        job = Job(0, tuple(self.check(program) for program in many), inputs)
+        (result,) = self.stream([job], observe=observe)
+        return result
+
+    def stream(self, jobs: Iterable[Job], *, observe: bool = False) -> Iterator[JobResult]:
+        """Run jobs as they come and yield each as it is done, not always in order. Reads ahead of what it yields by at
+        most twice `images_in_flight` jobs."""
+        yield from _Stream(self, iter(jobs), observe).run()
+
+    def plan(self, programs: Sequence[Program]) -> Template:
+        """The optimised plan of checked programs, kept for the next job that has the same ones."""
+        key = tuple(program.digest for program in programs)
+        template = self._templates.get(key)
+        if template is None or any(
+            a.source != b.source for a, b in zip(template.plan.programs, programs, strict=True)
+        ):
+            template = Template(optimise(programs, self.registry, self), self.registry, self._weights)
+            self._templates[key] = template
+        return template
+
+    def route(self, names: Sequence[str]) -> tuple[Want, ...] | str | None:
+        """Which model finds these names: what to pick from the detector, 'open_vocabulary', or None (see `Router`)."""
+        exact = self.models.has("open_vocabulary")
+        try:
+            vocabulary = self._vocabulary("detector") if self._named("detector") else ()
+        except SightlineError:
+            return None  # a detector that cannot be had: LOC itself fails, with the line that says what to do
+        if vocabulary and (found := wants(names, vocabulary, exact=exact)):
+            return found
+        return "open_vocabulary" if exact else None
+
+    # -- inside -----------------------------------------------------------------------------------------------
+
+    def _named(self, role: str) -> bool:
+        """Whether something fills the role, on disk or to be fetched when it is used."""
+        return self.models.has(role) or self.models.spec(role) is not None
+
+    def _weights(self, tool: Tool) -> str:
+        """The digests of every weight that a tool may use; part of its results' keys."""
+        parts = []
+        for role in tool.roles:
+            try:
+                parts.append(f"{role} {self.models.weights(role)}")
+            except SightlineError:  # not to be had: such a call gives no result that could be kept
+                parts.append(f"{role} none")
+        return " ".join(parts)
+
+    def _vocabulary(self, role: str) -> tuple[str, ...]:
+        """A detector's names; kept in the cache by weights digest, so that a cached run loads no model."""
+        weights = self.models.weights(role)
+        if weights not in self._vocabularies:
+            key = digest("vocabulary", weights)
+            stored = self.cache.get_many([key]) if self.cache else {}
+            if self.cache is not None and key in stored:
+                names = tuple(self.cache.decode(stored[key]))
+            else:
+                names = tuple(self.models.get(role, op="LOC").vocabulary)
+                if self.cache is not None:
+                    self.cache.put(key, list(names))
+            self._vocabularies[weights] = names
+        return self._vocabularies[weights]
+
+    def _load_inputs(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: self._load_input(value) for name, value in inputs.items()}
+
+    def _load_input(self, value: Any) -> Any:
+        """A path becomes an Image (lazy where the cache knows the file's pixel hash); other values pass."""
+        if isinstance(value, list | tuple):
+            return [self._load_input(item) for item in value]
+        if not isinstance(value, str | os.PathLike):
+            return value
+        path = Path(value)
+        known = self.cache.known_file(path) if self.cache else None
+        if known is not None:
+            content, width, height = known
+            return Image(
+                size=(width, height),
+                load=lambda: self._reopen(path, content),
+                content_hash=content,
+                source=str(path),
+            )
+        return self._open(path)
+
+    def _open(self, path: Path) -> Image:
+        before = os.stat(path) if path.exists() else None
+        image = Image.open(path)
+        self.stats.decoded += 1
+        _ = image.hash  # computed here, off the scheduler's thread
+        if self.cache is not None and before is not None:
+            self.cache.remember_file(path, before, image)
+        return image
+
+    def _reopen(self, path: Path, content: str) -> Any:
+        image = self._open(path)
+        if image.hash != content:
+            raise ImageError(f"{path} changed while it was being worked on; run again")
+        return image.pixels
+
+    def run_batch(self, tool: Tool, calls: Sequence[Call]) -> None:
+        """Run calls of one tool as one batch and hand out the results; every failure stays with its own call."""
+        with self._lock:
+            started = time.perf_counter()
+            results, trusted = self._results(tool, [call.args for call in calls])
+            ms = (time.perf_counter() - started) * 1e3
+        self.stats.add(tool.name, len(calls), ms)
+        if self.cache is not None and tool.roles:
+            self.cache.add_cost(tool.name, len(calls), ms)
+        for call, result, sure in zip(calls, results, trusted, strict=True):
+            call.instance.finish(call, result, ms / len(calls), len(calls), sure)
+
+    def _results(self, tool: Tool, args: Sequence[dict[str, Any]]) -> tuple[list[Any], list[bool]]:
+        """Results and whether each came from the role's own back end: halve on out-of-memory, isolate on failure."""
+        try:
+            results = tool.run(args, self.models)
+        except Exception as error:
+            if len(args) == 1:
+                return self._recover(tool, args[0], error)
+            if is_out_of_memory(error):
+                self.stats.halved += 1
+                half = len(args) // 2
+                self._batch_limits[tool.name] = max(1, half)
+                parts = (args[:half], args[half:])
+            else:
+                parts = tuple([arg] for arg in args)  # find the call that is to blame
+            results, trusted = [], []
+            for part in parts:
+                more, sure = self._results(tool, part)
+                results += more
+                trusted += sure
+            return results, trusted
+        trusted = [True] * len(args)
+        for index, result in enumerate(results):
+            if isinstance(result, BaseException):
+                (results[index],), (trusted[index],) = self._recover(tool, args[index], result)
+        return results, trusted
+
+    def _recover(self, tool: Tool, args: dict[str, Any], error: BaseException) -> tuple[list[Any], list[bool]]:
+        """One call that failed: try again, then with the fallback, as the policies of its roles say."""
+        if isinstance(error, SightlineError) or not tool.roles:
+            return [error], [True]
+        for role in tool.roles:
+            policy = self.policies.get(role) or self.models.policy(role)
+            for _ in range(policy.retries):
+                time.sleep(policy.wait_s)
+                outcome = _attempt(tool, args, self.models)
+                if not isinstance(outcome, BaseException):
+                    return [outcome], [True]
+                error = outcome
+            if (other := self.models.fallback(role)) is not None:
+                outcome = _attempt(tool, args, other)
+                if not isinstance(outcome, BaseException):
+                    return [outcome], [False]  # true, but not what the key's weights would have said
+                error = outcome
+        return [error], [True]
+
+    def batch_limit(self, tool: Tool) -> int:
+        """Most calls of a tool at once: the tool's own limit, or less where memory ran out before."""
+        return min(tool.batch, self._batch_limits.get(tool.name, tool.batch))
+
+
+def _attempt(tool: Tool, args: dict[str, Any], models: Any) -> Any:
+    try:
+        (outcome,) = tool.run([args], models)
+    except Exception as error:  # reported as the call's result
+        return error
+    return outcome
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """MemoryError, or torch's and onnxruntime's own words for it, without importing either."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)
+
+
+class _Stream:
+    """One call of `Engine.stream`: the queues, the jobs in flight and the pictures being decoded."""
+
+    def __init__(self, engine: Engine, jobs: Iterator[Job], observe: bool) -> None:
+        self.engine = engine
+        self.jobs = jobs
+        self.observe = observe
+        self.queues: dict[str, deque[Call]] = {}
+        self.tools: dict[str, Tool] = {}
+        self.inline: deque[tuple[Tool, Call]] = deque()
+        self.running: dict[int, Instance] = {}
+        self.pixels: dict[int, int] = {}
+        self.numbers = itertools.count()
+        self.loading: deque[tuple[Job, Future[dict[str, Any]]]] = deque()
+        self.exhausted = False
+        self.flushed = time.monotonic()
+
+    def run(self) -> Iterator[JobResult]:
+        workers = min(4, os.cpu_count() or 1)
+        pool = ThreadPoolExecutor(workers, "decode")
+        try:
+            while True:
+                yield from self._admit(pool)
+                if not self._work() and not self.running and not self.loading and self.exhausted:
+                    break
+                yield from self._harvest()
+        finally:
+            pool.shutdown(cancel_futures=True)
+            if self.engine.cache is not None:
+                self.engine.cache.flush()
+
+    def _prefetch(self, pool: ThreadPoolExecutor) -> None:
+        ahead = max(2, self.engine.images_in_flight // 4)
+        while not self.exhausted and len(self.loading) < ahead:
+            job = next(self.jobs, None)
+            if job is None:
+                self.exhausted = True
+            else:
+                self.loading.append((job, pool.submit(self.engine._load_inputs, job.inputs)))
+
+    def _admit(self, pool: ThreadPoolExecutor) -> Iterator[JobResult]:
+        """Let jobs in while there is room; one whose inputs cannot be read is done at once, as an error."""
+        self._prefetch(pool)
+        while self.loading and len(self.running) < self.engine.images_in_flight:
+            if self.running and sum(self.pixels.values()) > PIXELS_IN_FLIGHT:
+                return
+            job, future = self.loading.popleft()
+            self._prefetch(pool)
+            try:
+                inputs = future.result()
+            except Exception as error:  # a picture that cannot be read is one failed job
+                yield JobResult(job.key, (), {}, describe(error, "INPUT", "INPUT"))
+                continue
+            yield from self._start(job, inputs)
+
+    def _start(self, job: Job, inputs: dict[str, Any]) -> Iterator[JobResult]:
+        engine = self.engine
+        try:
+            template = engine.plan(job.programs)
+        except Exception as error:  # planning asks the models for their vocabulary, and they may be missing
+            yield JobResult(job.key, (), inputs, describe(error, "PLAN", "PLAN"))
+            return
+        cache = engine.cache
+        instance = Instance(
+            job.key,
+            template,
+            inputs,
+            self._enqueue,
+            decode=cache.decode if cache else None,
+            store=cache.put if cache else None,
+            observe=self.observe,
+            models=engine.models,
+        )
+        if cache is not None:
+            wanted = [key for key, keep in zip(instance.keys, template.cacheable, strict=True) if keep]
+            instance.stored = cache.get_many(wanted)
+        number = next(self.numbers)
+        self.running[number] = instance
+        self.pixels[number] = sum(_pixels(value) for value in inputs.values())
+        instance.start()
+        self._run_inline()
+        yield from self._harvest()
+
+    def _enqueue(self, tool: Tool, call: Call) -> None:
+        if tool.batch:
+            self.queues.setdefault(tool.name, deque()).append(call)
+            self.tools[tool.name] = tool
+        else:
+            self.inline.append((tool, call))
+
+    def _run_inline(self) -> None:
+        while self.inline:
+            tool, call = self.inline.popleft()
+            self.engine.run_batch(tool, [call])
+
+    def _work(self) -> bool:
+        """Run one batch: a full one if there is one, else the longest queue once no more jobs can be let in."""
+        if not any(self.queues.values()):
+            return False
+        name = max(self.queues, key=lambda n: len(self.queues[n]) / self.engine.batch_limit(self.tools[n]))
+        tool, queue = self.tools[name], self.queues[name]
+        size = min(len(queue), self.engine.batch_limit(tool))
+        self.engine.run_batch(tool, [queue.popleft() for _ in range(size)])
+        self._run_inline()
+        return True
+
+    def _harvest(self) -> Iterator[JobResult]:
+        for number in [n for n, instance in self.running.items() if instance.done]:
+            instance = self.running.pop(number)
+            del self.pixels[number]
+            yield JobResult(instance.key, instance.report(), instance.inputs)
+        cache = self.engine.cache
+        if cache is not None and time.monotonic() - self.flushed > 2.0:
+            cache.flush()
+            self.flushed = time.monotonic()
+
+
+def _pixels(value: Any) -> int:
+    if isinstance(value, Image):
+        return value.width * value.height
+    return sum(_pixels(item) for item in value) if isinstance(value, list) else 0
+
+
+__all__ = ["Engine", "Job", "JobResult", "Policy", "Stats", "StepError", "is_out_of_memory"]

@@ -1,0 +1,94 @@
+"""Closed-vocabulary detection, with masks where the model has them, by ultralytics YOLO weights."""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ...errors import ModelFileError
+from ..values import Image, Regions
+from . import yolo
+from .common import checked, torch_device, whole
+
+_UNLIMITED = 3600.0  # seconds: ultralytics' NMS otherwise drops the rest of a batch when the machine is busy
+
+
+class UltralyticsDetector:
+    """YOLO detection and segmentation (v8 to 26) in its official `.pt` format.
+
+    The network is called directly: the library's predictor would choose the padding by what else is in the batch, and
+    results must not depend on that. Suppression is per class unless `agnostic`.
+    """
+
+    batch = 16
+
+    def __init__(
+        self,
+        weights: Path,
+        digest: str,
+        confidence: float = 0.25,
+        iou: float = 0.7,
+        agnostic: bool = False,
+        most: int = 300,
+        image_size: int = 640,
+        device: str = "auto",
+    ) -> None:
+        """`confidence` and `iou` are the score floor and the suppression overlap; `most` boxes an image at most."""
+        self._digest = digest
+        self._confidence = checked("confidence", confidence, 0, 1)
+        self._iou = checked("iou", iou, 0, 1)
+        self._agnostic = bool(agnostic)
+        self._most = whole("most", most, 1, 3000)
+        self._size = whole("image_size", image_size, 32, 4096)
+        self._device = torch_device(device)
+        self._lock = threading.Lock()  # the head keeps anchors of the last shape
+        self._model = yolo.load_model(weights, self._device)
+        self._model.fuse(verbose=False)
+        self.vocabulary = yolo.names_of(self._model)
+        head = type(self._model.model[-1]).__name__
+        self._has_masks = "Segment" in head
+        if not self._has_masks and "Detect" not in head:
+            raise ModelFileError(f"{weights}: its task is {head}; the role detector takes detection or segmentation")
+        self._stride = int(max(self._model.stride))
+
+    def detect(self, images: Sequence[Image]) -> list[Regions]:
+        boxes = [yolo.Letterbox.of(image, self._size, self._stride) for image in images]
+        by_shape: dict[tuple[int, int], list[int]] = defaultdict(list)
+        for index, box in enumerate(boxes):
+            by_shape[box.shape].append(index)
+        results: dict[int, Regions] = {}
+        for indices in by_shape.values():
+            kept, prototypes = self._forward([images[i] for i in indices], [boxes[i] for i in indices])
+            for row, index in enumerate(indices):
+                protos = None if prototypes is None else prototypes[row]
+                results[index] = yolo.to_regions(
+                    kept[row], protos, boxes[index], images[index], self.vocabulary, "ultralytics", self._digest
+                )
+        return [results[index] for index in range(len(images))]
+
+    def _forward(self, images: list[Image], boxes: list[yolo.Letterbox]) -> tuple[list[Any], Any]:
+        """Kept rows [N, 6 + K] of each image, and the mask prototypes [B, K, h, w] or None."""
+        import torch
+        from ultralytics.utils import nms
+
+        with self._lock, torch.inference_mode():
+            output = yolo.infer(self._model, boxes, images, self._device)
+        prototypes = None
+        if self._has_masks:
+            first = output[0]
+            prototypes = (first[1] if isinstance(first, tuple) else output[1]).float().cpu().numpy()
+            output = first
+        kept = nms.non_max_suppression(
+            output,
+            self._confidence,
+            self._iou,
+            agnostic=self._agnostic,
+            max_det=self._most,
+            nc=len(self.vocabulary),
+            max_time_img=_UNLIMITED,
+            end2end=bool(getattr(self._model, "end2end", False)),
+        )
+        return kept, prototypes

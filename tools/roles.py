@@ -1,0 +1,117 @@
+"""The model roles: what a back end must do to fill one. Pixels in and out are the original's (see `values`)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from .values import Box, Image, Mask, Region, Regions
+
+ROLES = (
+    "detector",
+    "open_vocabulary",
+    "segmenter",
+    "ocr",
+    "classifier",
+    "face_detector",
+    "depth",
+    "inpainter",
+    "mllm",
+    "controller",
+)
+
+
+class Detector(Protocol):
+    """Finds every thing of a closed vocabulary, with masks where the model has them."""
+
+    vocabulary: tuple[str, ...]
+
+    def detect(self, images: Sequence[Image]) -> list[Regions]: ...
+
+
+class OpenVocabularyDetector(Protocol):
+    """Finds things named in words. `labels[i]` are all the names asked of `images[i]`: one forward for all of them.
+
+    A region's `label` is one of the asked names, verbatim.
+    """
+
+    def detect(self, images: Sequence[Image], labels: Sequence[Sequence[str]]) -> list[Regions]: ...
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What to segment: points (x, y, is_object), a box, a rough mask, or several of them, in the original's pixels."""
+
+    points: tuple[tuple[float, float, bool], ...] = ()
+    box: Box | None = None
+    mask: Mask | None = None
+
+
+class Segmenter(Protocol):
+    """Gives each prompt its best masks, best first; `score` is the model's own estimate of the mask's quality."""
+
+    def segment(self, images: Sequence[Image], prompts: Sequence[Prompt]) -> list[Regions]: ...
+
+
+class TextReader(Protocol):
+    """OCR: a region a line, in reading order; `text` is what was read, `score` its confidence."""
+
+    def read(self, images: Sequence[Image]) -> list[Regions]: ...
+
+
+class Classifier(Protocol):
+    """Scores each picture against its labels: one probability a label; they sum to at most 1, the rest is 'not sure'."""
+
+    def classify(self, images: Sequence[Image], labels: Sequence[Sequence[str]]) -> list[list[float]]: ...
+
+
+class FaceDetector(Protocol):
+    def detect_faces(self, images: Sequence[Image]) -> list[Regions]: ...
+
+
+class DepthEstimator(Protocol):
+    """Relative depth [H, W] float32 of each picture, larger is farther, 0 to 1 within a picture."""
+
+    def depth(self, images: Sequence[Image]) -> list[np.ndarray]: ...
+
+
+class Inpainter(Protocol):
+    """Repaints where the mask [H, W] is True so that it shows `prompt`."""
+
+    def inpaint(
+        self, images: Sequence[Image], masks: Sequence[np.ndarray], prompts: Sequence[str]
+    ) -> list[Image]: ...
+
+
+class CoreMLLM(Protocol):
+    """Answers and captions in words."""
+
+    def answer(self, images: Sequence[Image], questions: Sequence[str]) -> list[str]: ...
+
+    def caption(self, images: Sequence[Image]) -> list[str]: ...
+
+
+class ChatModel(Protocol):
+    """A language model for LIST and ASK: one prompt in, its reply out."""
+
+    def complete(self, prompts: Sequence[str]) -> list[str]: ...
+
+
+__all__ = [
+    "ROLES",
+    "ChatModel",
+    "Classifier",
+    "CoreMLLM",
+    "DepthEstimator",
+    "Detector",
+    "FaceDetector",
+    "Inpainter",
+    "OpenVocabularyDetector",
+    "Prompt",
+    "Region",
+    "Segmenter",
+    "TextReader",
+]
