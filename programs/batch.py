@@ -102,6 +102,8 @@ def run_batch(
     store = RowStore(out)
     with _only_run(out):
         _check_manifest(out, store, program, settings, resume)
+        for stray in out.rglob(".*.tmp"):  # left by a killed run; nobody else writes while the lock is held
+            stray.unlink()
         finished = store.finished(retry_failed=retry_failed)
         left = [path for path in pictures if path not in finished]
         progress = Progress(total=len(left), already=len(pictures) - len(left))
@@ -195,7 +197,7 @@ def single_input(program: Program) -> str:
 
 def make_row(result: JobResult, program: Program, out: Path) -> dict[str, Any]:
     """The Parquet row of one picture; pictures among the results are written below `out/files`."""
-    row: dict[str, Any] = {name: None for name in ("pixel_hash", "kind", "result", "error", "error_kind", "steps")}
+    row: dict[str, Any] = dict.fromkeys(("pixel_hash", "kind", "result", "error", "error_kind", "steps"))
     row |= {"path": result.key, "status": FAILED, "ms": 0.0, "program": program.digest}
     if result.error is not None:
         return row | {"error": result.error.message, "error_kind": result.error.kind}

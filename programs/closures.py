@@ -38,9 +38,18 @@ def slot_value(name: str) -> Closure:
     return read
 
 
-def choice(condition: Node, value: Node, other: Node) -> Closure:
-    test, source, first, second = condition.run, condition.source, value.run, other.run
-    return lambda values: first(values) if truth(test(values), source) else second(values)
+def choice(branches: list[tuple[Node, Node]], otherwise: Node) -> Closure:
+    """The value of the first branch whose condition holds; nothing else is computed."""
+    tests = [(condition.run, condition.source, value.run) for condition, value in branches]
+    last = otherwise.run
+
+    def choose(values: Environment) -> Any:
+        for test, source, run in tests:
+            if truth(test(values), source):
+                return run(values)
+        return last(values)
+
+    return choose
 
 
 def any_of(nodes: list[Node]) -> Closure:

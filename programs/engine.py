@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ImageError, SightlineError
+from ..tools.backends.common import is_out_of_memory
 from ..tools.declaration import Tool
 from ..tools.models import Models
 from ..tools.pack import Policy
@@ -29,7 +30,7 @@ from .cache import ResultCache
 from .checker import checked
 from .instance import Call, Instance, Template, describe
 from .optimise import optimise
-from .results import JobResult, StepError
+from .results import JobResult
 from .syntax import Program
 
 PIXELS_IN_FLIGHT = 128_000_000  # 384 MB of RGB
@@ -211,7 +212,7 @@ class Engine:
             results, trusted = self._results(tool, [call.args for call in calls])
             ms = (time.perf_counter() - started) * 1e3
         self.stats.add(tool.name, len(calls), ms)
-        if self.cache is not None and tool.roles:
+        if self.cache is not None and tool.roles and not any(isinstance(r, BaseException) for r in results):
             self.cache.add_cost(tool.name, len(calls), ms)
         for call, result, sure in zip(calls, results, trusted, strict=True):
             call.instance.finish(call, result, ms / len(calls), len(calls), sure)
@@ -223,13 +224,14 @@ class Engine:
         except Exception as error:
             if len(args) == 1:
                 return self._recover(tool, args[0], error)
+            parts: list[Sequence[dict[str, Any]]]
             if is_out_of_memory(error):
                 self.stats.halved += 1
                 half = len(args) // 2
                 self._batch_limits[tool.name] = max(1, half)
-                parts = (args[:half], args[half:])
+                parts = [args[:half], args[half:]]
             else:
-                parts = tuple([arg] for arg in args)  # find the call that is to blame
+                parts = [[arg] for arg in args]  # find the call that is to blame
             results, trusted = [], []
             for part in parts:
                 more, sure = self._results(tool, part)
@@ -272,14 +274,6 @@ def _attempt(tool: Tool, args: dict[str, Any], models: Any) -> Any:
     except Exception as error:  # reported as the call's result
         return error
     return outcome
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """MemoryError, or torch's and onnxruntime's own words for it, without importing either."""
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return True
-    text = str(error).lower()
-    return isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)
 
 
 class _Stream:
@@ -405,4 +399,4 @@ def _pixels(value: Any) -> int:
     return sum(_pixels(item) for item in value) if isinstance(value, list) else 0
 
 
-__all__ = ["Engine", "Job", "JobResult", "Policy", "Stats", "StepError", "is_out_of_memory"]
+__all__ = ["Engine", "Job", "JobResult", "Policy", "Stats"]

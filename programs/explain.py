@@ -79,7 +79,7 @@ def explain(engine: Engine, programs: Sequence[Program]) -> Explanation:
     finish: dict[int, float] = {}
     for node_id in order:
         node = plan.nodes[node_id]
-        tool = engine.registry[node.op] if node.op in engine.registry else None
+        tool = engine.registry.get(node.op)
         cost = measured.get(node.op, tool.cost if tool is not None else 0.0)
         finish[node_id] = cost + max((finish[dep] for dep in node.deps), default=0.0)
         names = tuple(graph.nodes[node_id]["names"])

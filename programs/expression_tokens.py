@@ -35,7 +35,7 @@ class ExpressionError(InputError):
     """An expression outside the language; `offset` counts from its first character, `suggestion` says what to do."""
 
     def __init__(self, message: str, offset: int, suggestion: str = "") -> None:
-        super().__init__(message)
+        super().__init__(message, offset, suggestion)
         self.offset = offset
         self.suggestion = suggestion
 

@@ -100,9 +100,9 @@ class _Parser:
         self.position = 0
         self.depth = 0
         self.numeric: set[str] = set()
-        if len(self.tokens) > 2 * limits.EXPRESSION_NODES:
+        if len(self.tokens) > limits.EXPRESSION_TOKENS:
             raise ExpressionError(
-                f"more than {2 * limits.EXPRESSION_NODES} words and signs",
+                f"more than {limits.EXPRESSION_TOKENS} words and signs",
                 0,
                 "split it into several EVAL steps",
             )
@@ -173,11 +173,13 @@ class _Parser:
         self.deeper()
         start = self.position
         value = self.either()
-        if self.take("if"):
-            condition = self.either()
+        branches: list[tuple[Node, Node]] = []  # (condition, value), so that a long chain needs no deep stack
+        while self.take("if"):
+            branches.append((self.either(), value))
             self.need("else")
-            other = self.conditional()
-            value = Node(choice(condition, value, other), self.source(start))
+            value = self.either()
+        if branches:
+            value = Node(choice(branches, value), self.source(start))
         self.depth -= 1
         return value
 

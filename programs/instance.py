@@ -40,7 +40,7 @@ class Template:
         self._prefixes: list[str] = []
         results = set(plan.results)
         for node in plan.nodes:
-            tool = registry[node.op] if node.op in registry else None
+            tool = registry.get(node.op)
             self.tools.append(tool)
             if node.op == "EVAL":
                 self.expressions[node.id] = compile_expression(str(_constant(node.args[0][1])))
@@ -362,7 +362,7 @@ class Instance:
 
     def _report(self, index: int) -> ProgramResult:
         plan = self.template.plan
-        names = {}
+        names: dict[int, str] = {}
         for line in plan.lines[index]:
             for node in (line.node, *line.behind):
                 names.setdefault(node, line.step.name)
@@ -377,8 +377,8 @@ class Instance:
                 broken[node] = step_error.message
         steps = []
         for line in plan.lines[index]:
-            nodes = (*line.behind, line.node)
             state = self.state[line.node]
+            nodes = (*line.behind, line.node) if state != UNSEEN else (line.node,)
             cached = state == KNOWN and any(self.cached[n] for n in nodes)
             message = next((broken[n] for n in nodes if n in broken), None)
             if message is not None:

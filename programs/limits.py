@@ -15,6 +15,6 @@ NUMBER = (
 PROBLEMS = 100  # problems reported at once
 
 EXPRESSION_CHARS = 4 * 1024  # characters of an EVAL expression
-EXPRESSION_NODES = 512  # operators, values and calls of one expression
-EXPRESSION_DEPTH = 32  # brackets, calls and operators inside one another
+EXPRESSION_TOKENS = 1024  # words, values and signs of one expression
+EXPRESSION_DEPTH = 16  # brackets, calls and operators inside one another
 VALUE_ITEMS = 10_000  # items of a list that a tool gave and an expression reads

@@ -172,8 +172,9 @@ def _lower_locate(plan: Plan, router: Router) -> Plan:
         else:
             source = new.add("DETECT", [("image", image)])
             pick = (Const(tuple(w.label for w in route)), Const(tuple(w.color for w in route)))
-        args = [("image", image), ("object", Ref(source)), ("labels", pick[0]), ("colors", pick[1])]
-        picked = new.add("PICK", args)
+        picked = new.add(
+            "PICK", [("image", image), ("object", Ref(source)), ("labels", pick[0]), ("colors", pick[1])]
+        )
         behind[picked] = (source,)
         key = (new.nodes[source].op, image.node)
         fused[key] = fused.get(key, 0) + 1

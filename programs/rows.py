@@ -117,8 +117,6 @@ class RowStore:
         for path in parts:
             path.unlink()
         if self.parts.is_dir():
-            for stray in self.parts.glob(".*.tmp"):  # left by a killed writer
-                stray.unlink()
             self.parts.rmdir()
         return len(ordered)
 

@@ -26,7 +26,9 @@ def call(name: str, models: Any = None, **given: Any) -> Any:
 def batch(name: str, calls: list[dict[str, Any]], models: Any = None) -> list[Any]:
     """A batch of calls, errors as items."""
     item: Tool = TOOLS[name]
-    complete = [{a.name: given[a.name] if a.name in given else a.default for a in item.arguments} for given in calls]
+    complete = [
+        {a.name: given[a.name] if a.name in given else a.default for a in item.arguments} for given in calls
+    ]
     return item.run(complete, models)
 
 
@@ -97,7 +99,9 @@ class FakeOpenDetector:
     def detect(self, images: Any, labels: Any) -> list[Regions]:
         self.asked += [tuple(names) for names in labels]
         return [
-            Regions(Region(box=i.outward((0, 0, len(n), 5)), label=n, score=0.4, weights="open-1") for n in names)
+            Regions(
+                Region(box=i.outward((0, 0, len(n), 5)), label=n, score=0.4, weights="open-1") for n in names
+            )
             for i, names in zip(images, labels, strict=True)
         ]
 
@@ -132,7 +136,8 @@ class FakeReader:
     def read(self, images: Any) -> list[Regions]:
         self.passes.append(len(images))
         return [
-            Regions([Region(box=i.extent, text=f"{i.width}x{i.height}", score=0.9, weights="ocr-1")]) for i in images
+            Regions([Region(box=i.extent, text=f"{i.width}x{i.height}", score=0.9, weights="ocr-1")])
+            for i in images
         ]
 
 
@@ -153,7 +158,9 @@ class FakeClassifier:
 
 class FakeFaces:
     def detect_faces(self, images: Any) -> list[Regions]:
-        return [Regions([Region(box=i.outward((10, 10, 30, 30)), score=0.7, weights="face-1")]) for i in images]
+        return [
+            Regions([Region(box=i.outward((10, 10, 30, 30)), score=0.7, weights="face-1")]) for i in images
+        ]
 
 
 class FakeDepth:

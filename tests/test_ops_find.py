@@ -55,7 +55,11 @@ def test_loc_equals_detect_and_pick(scene):
     for name in ("dog", "animal", "woman", ["cat", "bike"]):
         plan = wants([name] if isinstance(name, str) else name, detector.vocabulary, exact=False)
         picked = call(
-            "PICK", image=image, object=everything, labels=[w.label for w in plan], colors=[w.color for w in plan]
+            "PICK",
+            image=image,
+            object=everything,
+            labels=[w.label for w in plan],
+            colors=[w.color for w in plan],
         )
         assert picked == call("LOC", models, image=image, object=name)
 
@@ -120,7 +124,9 @@ def test_loc_refuses_empty_names(scene, given):
 
 def test_halves_need_no_model_and_meet_without_overlap():
     image = blank(101, 77)
-    boxes = {s: call("LOC", FakeModels(), image=image, object=s)[0].box for s in ("TOP", "BOTTOM", "LEFT", "RIGHT")}
+    boxes = {
+        s: call("LOC", FakeModels(), image=image, object=s)[0].box for s in ("TOP", "BOTTOM", "LEFT", "RIGHT")
+    }
     assert boxes["LEFT"] == (0, 0, 50, 77) and boxes["RIGHT"] == (50, 0, 101, 77)
     assert boxes["TOP"] == (0, 0, 101, 38) and boxes["BOTTOM"] == (0, 38, 101, 77)
     crop = image.crop((20, 10, 60, 50))
@@ -169,7 +175,9 @@ def test_segment_prompts():
     boxed = call("SEGMENT", models, image=image, box=region(image, (10, 10, 30, 20), "box"))
     assert boxed.label == "box" and segmenter.prompts[-1].mask is None
     refined = call("SEGMENT", models, image=image, object=thing)
-    assert segmenter.prompts[-1].mask == thing.mask and refined.parents == (thing.id,) and refined.label == "cup"
+    assert (
+        segmenter.prompts[-1].mask == thing.mask and refined.parents == (thing.id,) and refined.label == "cup"
+    )
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,13 @@
     or      := and ('or' and)*
     and     := not ('and' not)*
     not     := 'not' not | '(' or ')' | field op value
-    field   := label | text | color | score | area | width | height | x | y | left | top | right | bottom
+    field   := label | text | color | score | area | width | height | aspect | digits | x | y | left | top | right | bottom
     op      := == | != | < | <= | > | >= | contains
     value   := 'quoted' | "quoted" | number | number%
 
-Texts compare without regard to case. `x` and `y` are the centre. A percentage is of the picture (area, width, height;
-x, left, right of its width from its left edge; y, top, bottom of its height from its top edge) or of 1 (score).
+Texts compare without regard to case. `x` and `y` are the centre, `aspect` is width over height, `digits` counts the
+digits in the region's text. A percentage is of the picture (area, width, height; x, left, right of its width from its
+left edge; y, top, bottom of its height from its top edge) or of 1 (score).
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ _NUMBER_FIELDS: dict[str, Callable[[Region], float]] = {
     "area": lambda r: r.area,
     "width": lambda r: r.width,
     "height": lambda r: r.height,
+    "aspect": lambda r: r.width / r.height if r.height > 0 else 0.0,
+    "digits": lambda r: sum(character.isdigit() for character in r.text or ""),
     "x": lambda r: r.center[0],
     "y": lambda r: r.center[1],
     "left": lambda r: r.box[0],
@@ -208,6 +211,8 @@ def _number_test(field: str, compare: Callable[[float, float], bool], written: s
     number = float(written.rstrip("%"))
     if not written.endswith("%"):
         return lambda region, image: compare(measure(region, field), number)
+    if field in ("aspect", "digits"):
+        raise ToolError(f"FILTER: {field} is a plain number; write {written.rstrip('%')} without the %")
     if field == "score":
         return lambda region, image: compare(region.score, number / 100)
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import PIL.Image
 
 _OVERSAMPLE = 4
-_MOST_PIXELS = 4096  # of the drawing; a larger face is enlarged from it
+_MOST_PIXELS = 2048  # of the drawing; a larger face is enlarged from it
 
 _SKIN, _EDGE, _DARK = (255, 204, 51), (226, 160, 24), (74, 46, 14)
 _WHITE, _TONGUE, _RED = (255, 255, 255), (240, 98, 120), (228, 40, 60)
@@ -128,7 +128,7 @@ def _brows(c: _Canvas, slope: float) -> None:
 
 
 def _sunglasses(c: _Canvas) -> None:
-    c.stroke([(-0.92, -0.3), (0.92, -0.3)], 0.09, (24, 24, 32))
+    c.stroke([(-0.88, -0.3), (0.88, -0.3)], 0.09, (24, 24, 32))
     for side in (-1, 1):
         points = [(0.08, -0.34), (0.74, -0.34), (0.72, -0.06), (0.56, 0.1), (0.28, 0.1), (0.12, -0.06)]
         c.shape([(side * x, y) for x, y in points], (24, 24, 32))

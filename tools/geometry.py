@@ -15,6 +15,7 @@ INSIDE_SHARE = 0.9  # of a region's box that must lie in the other to be inside 
 OVERLAP_SHARE = 0.5  # of the narrower extent that two boxes may share on an axis and still lie side by side
 TOUCH_SHARE = 0.05  # gap, as a share of the smaller box's shorter side, that still counts as touching
 TOUCH_PIXELS = 2.0  # and the least such gap
+LEVEL_SHARE = 0.5  # of the lower box's height that two boxes must share to stand in one row
 
 
 def box_area(box: Box) -> float:
@@ -145,6 +146,12 @@ def is_touching(a: Region, b: Region) -> bool:
     return _masks_within(a, b, reach)
 
 
+def is_beside(a: Region, b: Region) -> bool:
+    """They stand in one row, as words of one line do: they share at least half of the lower box's height."""
+    shared = min(a.box[3], b.box[3]) - max(a.box[1], b.box[1])
+    return shared > 0 and shared >= LEVEL_SHARE * min(a.height, b.height)
+
+
 def _masks_within(a: Region, b: Region, reach: float) -> bool:
     """Whether some set pixels of the two masks lie at most `reach` pixels apart (pixel edges, not centres)."""
     import cv2
@@ -162,6 +169,11 @@ def _masks_within(a: Region, b: Region, reach: float) -> bool:
     return bool((distance[other].min() - 1.0) <= reach)
 
 
+def same_place(a: Region, b: Region) -> bool:
+    """Whether two regions are one thing seen twice, as LOC's and SEG's of one detection are: their boxes are equal."""
+    return a.box == b.box
+
+
 RELATIONS: dict[str, Callable[[Region, Region], bool]] = {
     "left": is_left,
     "right": is_right,
@@ -169,12 +181,13 @@ RELATIONS: dict[str, Callable[[Region, Region], bool]] = {
     "below": is_below,
     "inside": is_inside,
     "touching": is_touching,
+    "beside": is_beside,
 }  # "nearest" is not here: it compares candidates, see `nearest`
 
 
 def nearest(candidates: Iterable[Region], reference: Region) -> Region | None:
     """The candidate with the smallest gap to the reference, and of equal ones the nearest centre; never itself."""
-    others = [c for c in candidates if c != reference]
+    others = [c for c in candidates if not same_place(c, reference)]
     return min(
         others,
         key=lambda c: (gap(c.box, reference.box), center_distance(c.box, reference.box)),

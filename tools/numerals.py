@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import re
 
-_NUMBER = re.compile(r"(?<![\w.,])[-−]?(?:[^\w\s.,-]\s?)?(\d(?:[\d.,'’]*\d)?)(?![\d])")
+_CURRENCY = (
+    r"(?:US|AU|CA|HK|NT)?[$€£¥₹₩฿₫]|(?:USD|EUR|GBP|JPY|CNY|INR|MYR|SGD|CHF|AUD|CAD|IDR|THB|RM|Rp|Rs|kr)\.?"
+)
+_NUMBER = re.compile(
+    rf"(?<![\w.,])(?P<minus>[-−]\s?)?(?:(?:{_CURRENCY})\s?)?(?P<digits>[0-9](?:[0-9.,'’]*[0-9])?)"
+)
 
 
 def numbers_in(text: str) -> list[float]:
-    """The numbers in a text, in order. Digits inside a word (B12) are no number."""
+    """The numbers in a text, in order; a currency may stand in front and a unit behind (RM9.00, 7km).
+
+    Digits that follow letters in a word (B12) are no number.
+    """
     found = []
     for match in _NUMBER.finditer(text):
-        value = parse_number(match[1])
+        value = parse_number(match["digits"])
         if value is not None:
-            found.append(-value if match[0][0] in "-−" else value)
+            found.append(-value if match["minus"] else value)
     return found
 
 

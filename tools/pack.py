@@ -37,7 +37,6 @@ _FILE_KEYS = {"name", "source", "sha256", "md5", "member"}
 _BY_SUFFIX = {
     ("detector", ".pt"): "ultralytics",
     ("detector", ".onnx"): "onnx-yolox",
-    ("open_vocabulary", ".pt"): "ultralytics-open",
     ("open_vocabulary", ""): "transformers-zero-shot",
     ("segmenter", ".pth"): "segment-anything",
     ("ocr", ""): "easyocr",

@@ -33,6 +33,9 @@ class Registry:
     def __getitem__(self, name: str) -> Tool:
         return self._tools[name]
 
+    def get(self, name: str) -> Tool | None:
+        return self._tools.get(name)
+
     def __contains__(self, name: object) -> bool:
         return name in self._tools
 

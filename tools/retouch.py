@@ -75,8 +75,7 @@ def _redact_one(image: Image, region: Region, strength: float, result: Pixels) -
     height, width = patch.shape[:2]
     cell = max(LEAST_CELL, round(strength * min(region.width, region.height)))
     small = cv2.resize(patch, (max(1, width // cell), max(1, height // cell)), interpolation=cv2.INTER_AREA)
-    mosaic = cv2.resize(small, (width, height), interpolation=cv2.INTER_NEAREST)
-    hidden = cv2.GaussianBlur(mosaic, (0, 0), cell / 3)
+    hidden = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)  # smooth between the averages
     if region.mask is not None and region.mask.area:
         inside = region.mask.on(image)[top:bottom, left:right]
     else:

@@ -80,14 +80,14 @@ def _parse(body: str) -> list[Node]:
                     raise InputError(f"phrasing pattern {body!r}: {char} at column {position} is never closed")
                 position += 1
                 options[-1].append(("choice", [*inner, []] if char == "[" else inner))
-            elif char in "{<":
+            elif char == "{" or (char == "<" and body[position : position + 1].isalpha()):
                 flush()
                 end_at = body.find("}" if char == "{" else ">", position)
                 if end_at < 0:
                     raise InputError(f"phrasing pattern {body!r}: {char} at column {position} is never closed")
                 options[-1].append(("slot" if char == "{" else "macro", body[position:end_at]))
                 position = end_at + 1
-            elif char in ")]}>":
+            elif char in ")]}":
                 raise InputError(f"phrasing pattern {body!r}: {char} at column {position} closes nothing")
             else:
                 literal += char

@@ -186,20 +186,20 @@ class Ask:
         A coloured phrase is often a recombination: the kind is there, and the colour is there, on something else.
         """
         for _ in range(tries):
-            roll = self.random()
-            if roll < 0.6:
-                query = Query(self.absent_kind())
-            elif roll < 0.83:
+            like = self.phrase_for(self.pick(self.view.sure)) if self.view.sure else Query("dog")
+            if like.kind and like.color:
                 colored = [i for i in self.view.colored() if self.view.objects[i].kind not in _PRINTED]
-                if colored and self.flip(0.75):
+                if self.flip(0.75):
                     kind = self.view.objects[self.pick(colored)].kind
                     color = self.view.objects[self.pick(colored)].color if self.flip(0.7) else self.pick(COLOR_NAMES)
                 else:
                     kind, color = habits.table("colored_kinds").draw(self.random()), self.pick(COLOR_NAMES)
                 query = Query(kind, None, color)
-            elif roll < 0.93:
+            elif like.kind:
+                query = Query(self.absent_kind())
+            elif like.category:
                 category = habits.table("categories").draw(self.random())
-                query = Query(None, category, self.pick(COLOR_NAMES) if self.flip(0.25) else None)
+                query = Query(None, category, self.pick(COLOR_NAMES) if like.color else None)
             else:
                 query = Query(None, None, habits.table("colors").draw(self.random()))
             if self.view.find(query) == ():

@@ -6,17 +6,17 @@ from . import habits
 from .ask import Ask
 from .describe import number_word
 from .phrasing import Query, forms
+from .relations import touching_wall
 from .schema import Scene
 
 Claim = tuple[str, tuple[Query, ...], dict[str, str], list[tuple[Query, tuple[int, ...]]]]
-TOUCH = 1.5  # pixels between an object and a wall that it touches, at most
 
 _TOWER_FORMS = (
     "tower_height", "tower_number", "tower_top", "tower_base", "tower_over", "tower_one_top", "tower_all_base",
     "tower_same",
 )  # fmt: skip
 _BOX_FORMS = ("box_has", "box_items", "box_one", "box_every", "box_only", "box_touch")
-_ATTEMPTS = 10
+_ATTEMPTS = 6
 
 
 def towers(scene: Scene) -> list[list[int]]:
@@ -42,7 +42,7 @@ def touching(scene: Scene, index: int) -> bool:
     """Whether an object touches a wall of its grey box."""
     o = scene.objects[index]
     frame = next((g.box for g in scene.groups if g.name == o.group), None)
-    return frame is not None and any(abs(a - b) <= TOUCH for a, b in zip(o.box, frame, strict=True))
+    return frame is not None and bool(touching_wall(o.box, frame, float(min(scene.width, scene.height))))
 
 
 Draft = tuple[bool, tuple[Query, ...], int, str]  # holds, phrases, number or 0, the noun slot of the number
@@ -76,11 +76,11 @@ def claim(ask: Ask) -> tuple[bool, Claim] | None:
     """
     if ask.view.unsure:
         return None
-    form = ask.pick(forms_for(ask.view.scene))
     for _ in range(_ATTEMPTS):
+        form = ask.pick(forms_for(ask.view.scene))
         made = draft(ask, form)
         if made is None:
-            return None
+            continue
         holds, queries, number, noun = made
         rate = min(0.95, max(0.05, habits.truth_rate(key(form, made))))
         odds = (1 - rate) / rate if holds else rate / (1 - rate)

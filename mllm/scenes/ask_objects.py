@@ -113,12 +113,15 @@ def color(ask: Ask) -> Turn | None:
     return None if query is None else ask.turn("color", ask.view.objects[index].color, (query,))
 
 
+_SIZE_DRAWS = (*("small",) * 8, *("medium",) * 10, *("large",) * 19)  # large things are rare, and asked about oftener
+
+
 def size(ask: Ask) -> Turn | None:
     """What size is the X? small, medium or large, chosen first."""
     by_size: dict[str, list[int]] = {}
     for i in (i for i in ask.view.sure if ask.view.sized(i)):
         by_size.setdefault(ask.view.objects[i].size, []).append(i)
-    wanted = ask.pick(vocabulary.SIZES)
+    wanted = ask.pick(_SIZE_DRAWS)
     if wanted not in by_size:
         return None
     index = ask.pick(by_size[wanted])

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from math import hypot
-
-from . import describe, vocabulary
+from . import describe, relations, vocabulary
 from .ask import Ask
 from .phrasing import Query
+from .relations import area, distance
 from .schema import Turn
-from .view import area, center
 
-MARGIN = 0.06  # of the picture's side: centres nearer than this are neither left nor right of each other
+
 LARGER = 1.4  # an area must exceed another by this factor to be called larger
 CLOSER = 1.3  # a distance must exceed another by this factor to be called longer
 
@@ -18,11 +16,12 @@ _SIDES = ("left of", "right of", "above", "below")
 
 
 def offset(ask: Ask, a: int, b: int) -> tuple[int, int]:
-    """Signs of where object `a` lies seen from `b`: (-1 left, 0 neither, 1 right), (-1 above, 0, 1 below)."""
+    """Signs of where object `a` lies seen from `b`: (-1 left, 0 undecided, 1 right), (-1 above, 0, 1 below)."""
     scene, objects = ask.view.scene, ask.view.objects
-    (ax, ay), (bx, by) = center(objects[a].box), center(objects[b].box)
-    dx, dy = (ax - bx) / scene.width, (ay - by) / scene.height
-    return (dx > MARGIN) - (dx < -MARGIN), (dy > MARGIN) - (dy < -MARGIN)
+    side = float(min(scene.width, scene.height))
+    left = relations.left_of(objects[a].box, objects[b].box, side)
+    above = relations.above(objects[a].box, objects[b].box, side)
+    return 0 if left is None else -1 if left else 1, 0 if above is None else -1 if above else 1
 
 
 def relation(ask: Ask) -> Turn | None:
@@ -67,12 +66,6 @@ _RELATION_WORDS = {
 }
 
 
-def distance(ask: Ask, a: int, b: int) -> float:
-    """Distance of the middles of two objects, in pixels."""
-    (ax, ay), (bx, by) = center(ask.view.objects[a].box), center(ask.view.objects[b].box)
-    return hypot(ax - bx, ay - by)
-
-
 def nearest(ask: Ask) -> Turn | None:
     """What is nearest to X? Asked where the second nearest is clearly further."""
     view = ask.view
@@ -82,10 +75,12 @@ def nearest(ask: Ask) -> Turn | None:
     if found is None:
         return None
     index, query = found[0]
-    others = sorted((distance(ask, index, i), i) for i in view.sure if i != index)
-    if others[1][0] < CLOSER * others[0][0]:
+    others = [i for i in view.sure if i != index]
+    side = float(min(view.scene.width, view.scene.height))
+    place = relations.nearest(view.objects[index].box, [view.objects[i].box for i in others], side)
+    if place is None:
         return None
-    answer = others[0][1]
+    answer = others[place]
     kind = view.objects[answer].kind
     return ask.turn("relation.what", kind, (query,), evidence=[(query, (index,)), (Query(kind), (answer,))])
 
@@ -161,7 +156,8 @@ def compare_distances(ask: Ask) -> Turn | None:
     if three is None:
         return None
     (a, qa), (b, qb), (c, qc) = three
-    ratio = distance(ask, a, c) / max(1.0, distance(ask, b, c))
+    at = [ask.view.objects[i].box for i in (a, b, c)]
+    ratio = distance(at[0], at[2]) / max(1.0, distance(at[1], at[2]))
     if 1 / CLOSER < ratio < CLOSER:
         return None
     if (ratio > 1) != ask.flip():

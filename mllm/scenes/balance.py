@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from math import log
 from random import Random
 
-from .pairs import PAIR_FORMS, make_pair_turns, sibling
+from .pairs import PAIR_FORMS, make_pair, make_pair_turns
 from .questions import TASKS, make_turns
 from .schema import Scene, Turn
 from .world import DEFAULT, SceneConfig, make_scene, split_seed
@@ -162,18 +162,17 @@ def question_stream(
         number = split_seed(scenes, seed, index)
         scene, rng = make_scene(number, config), Random(number ^ 0x5EED)
         index += 1
+        pictures: tuple[Scene, ...] = (scene,)
         if task == "pair":
             if rng.random() < 0.75:
-                other = sibling(scene, rng)
+                pictures = make_pair(scene, rng)
             else:
-                other = make_scene(split_seed(scenes, seed, index), config)
+                pictures = (scene, make_scene(split_seed(scenes, seed, index), config))
                 index += 1
             form = PAIR_FORMS[int(rng.random() * len(PAIR_FORMS))]
-            turns = make_pair_turns(scene, other, rng, (form,), language, phrasing, count=1)
-            pictures: tuple[Scene, ...] = (scene, other)
+            turns = make_pair_turns(*pictures, rng, (form,), language, phrasing, count=1)
         else:
             turns = make_turns(scene, rng, (task,), language, phrasing)
-            pictures = (scene,)
         if turns:
             yield pictures, turns[0]
 

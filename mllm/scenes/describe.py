@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from . import phrasing, vocabulary
 from .phrasing import Query
-from .view import View, center
+from .relations import center
+from .view import View
 
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 

@@ -14,6 +14,12 @@ from .schema import Scene, Turn
 from .view import MAX_COUNT, View
 from .vocabulary import COLORS, MULTICOLOR
 
+def make_pair(scene: Scene, rng: Random) -> tuple[Scene, Scene]:
+    """A scene and its `sibling`, in either order: a pair worth asking about, in which neither place has more."""
+    other = sibling(scene, rng)
+    return (scene, other) if rng.random() < 0.5 else (other, scene)
+
+
 def sibling(scene: Scene, rng: Random) -> Scene:
     """The scene after a change, for questions on what differs: things taken away, recoloured, or all as it was.
 
@@ -30,6 +36,7 @@ def sibling(scene: Scene, rng: Random) -> Scene:
     return replace(scene, seed=scene.seed ^ 1, objects=tuple(kept))
 
 
+_TOTALS = (1, 1, 2, 3, 3, *(4,) * 3, *(5,) * 6, *(6,) * 6, *(7,) * 8, *(8,) * 8)  # rare ones tried more often
 PAIR_FORMS = ("same", "more", "only", "total", "color", "statement")
 
 
@@ -127,7 +134,7 @@ def _turn(ask: PairAsk, form: str) -> Turn | None:
         return ask.turn("pair.same", "yes" if yes else "no", (query,), evidence=ask.evidence(query))
     if form == "total":
         totals = {sum(n): q for q, n in sorted(numbers.items(), key=lambda _: ask.random()) if sum(n) <= MAX_COUNT}
-        total = 1 + int(ask.random() * 8)
+        total = ask.pick(_TOTALS)
         if total not in totals:
             return None
         return ask.turn("pair.total", total, (totals[total],), evidence=ask.evidence(totals[total]))

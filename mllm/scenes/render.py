@@ -230,7 +230,7 @@ def render(scene: Scene, photos: PhotoPool | None = None) -> Rendered:
     rng = np.random.default_rng(scene.seed)
     canvas = paint(scene, rng, photos)
     masks = np.zeros((len(scene.objects), height, width), np.bool_)
-    drawn = []
+    windows = []
     for i, item in enumerate(scene.objects):
         x, y = round(item.box[0]), round(item.box[1])
         rgb, alpha = _patch(item, rng)
@@ -249,12 +249,16 @@ def render(scene: Scene, photos: PhotoPool | None = None) -> Rendered:
             over = _window(x - reach, y - reach, cover.shape[1], cover.shape[0], width, height)
             masks[:i, over[0], over[1]] &= cover[over[2], over[3]] < 128
         masks[i, rows, columns] = solid
-        drawn.append(int(solid.sum()))
-    seen = tuple(
-        replace(item, box=mask_box(mask), visible=int(mask.sum()) / total if total else 0.0)
-        for item, mask, total in zip(scene.objects, masks, drawn, strict=True)
-    )
-    return Rendered(_degrade(canvas, scene, rng), masks, replace(scene, objects=seen))
+        windows.append((rows, columns, int(solid.sum())))
+    seen = []
+    for item, mask, (rows, columns, total) in zip(scene.objects, masks, windows, strict=True):
+        shown = mask[rows, columns]  # nothing of it lies outside, and small arrays are quick to scan
+        left = int(shown.sum())
+        x1, y1, x2, y2 = mask_box(shown)
+        x, y = (columns.start, rows.start) if left else (0, 0)
+        box = (x1 + x, y1 + y, x2 + x, y2 + y)
+        seen.append(replace(item, box=box, visible=left / total if total else 0.0))
+    return Rendered(_degrade(canvas, scene, rng), masks, replace(scene, objects=tuple(seen)))
 
 
 def _rim_tone(item: SceneObject, rgb: Floats, alpha: Alpha, below: Pixels) -> float | None:

@@ -44,10 +44,10 @@ class Scene:
     width: int
     height: int
     objects: tuple[SceneObject, ...]
-    background: str = "plain"  # "plain", "texture", "gradient", "photo", "tower", "boxes"
+    background: str = "plain"  # "plain", "gradient", "texture", "photo" or "boxes" (the grey boxes of NLVR)
     noise: float = 0.0  # standard deviation of the pixel noise, 0-255 scale
     blur: float = 0.0  # Gaussian sigma in pixels
-    extra: dict[str, str] = field(default_factory=dict)  # facts of a layout (tower and box names)
+    extra: dict[str, str] = field(default_factory=dict)  # facts of a layout: group name -> "box" or "tower"
     layout: str = "scattered"  # "scattered", "grid", "words", "towers" or "boxes"
     groups: tuple[Group, ...] = ()  # containers of the layouts "towers" and "boxes", from the left
 

@@ -8,7 +8,7 @@ from random import Random
 
 from . import vocabulary
 from .phrasing import Query
-from .schema import Box, Scene, SceneObject
+from .schema import Scene, SceneObject
 
 SURE = 0.5  # an object of which less is visible is never asked about, nor counted
 MAX_COUNT = 9  # larger numbers are not asked for
@@ -127,13 +127,3 @@ class View:
                 if len(chosen) == count:
                     return chosen
         return None
-
-
-def center(box: Box) -> tuple[float, float]:
-    """Middle of a box, in pixels."""
-    return (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
-
-
-def area(box: Box) -> float:
-    """Area of a box, in square pixels."""
-    return max(0.0, box[2] - box[0]) * max(0.0, box[3] - box[1])

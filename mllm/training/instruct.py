@@ -40,6 +40,9 @@ class InstructStage:
         texts: (weight, source) pairs.
         texts_per_row: turns in a row of words only.
         ramp: rows over which scenes grow from one or two objects to full ones.
+        tasks: how often each task is asked; all alike by default.
+        every_shuffled: steps between two measurements of the loss with the wrong picture.
+        parts: batches of like length that a step is made of.
     """
 
     name = "instruct"
@@ -59,6 +62,7 @@ class InstructStage:
         ramp: int = 6000,
         tasks: dict[str, float] | None = None,
         every_shuffled: int = 20,
+        parts: int = 6,
     ) -> None:
         self.model, self.seed, self.batch_size, self.turns, self.think = model, seed, batch, turns, think
         self.seen_share, self.text_share, self.ramp = seen_share, text_share, ramp
@@ -66,7 +70,7 @@ class InstructStage:
         self.vocabulary = Vocabulary(tokenizer, model.config)
         self.eye = SymbolicEye(model.config)
         self.tasks = tasks or dict.fromkeys(TASKS, 1.0)
-        self.every_shuffled = every_shuffled
+        self.every_shuffled, self.parts = every_shuffled, parts
         self._step = 0
 
     def parameters(self) -> list[tuple[str, torch.nn.Parameter]]:
@@ -100,7 +104,7 @@ class InstructStage:
             found = self.model.perceive(to_pixels([image for _, image, _ in drawn]))
             for j, (scene, _image, rng) in enumerate(drawn):
                 rows.append(self.row(scene, detected_slots(found, j, scene), rng))
-        return collate(rows, self.model.config)
+        return collate(rows, self.model.config, self.parts)
 
     def row(self, scene: Scene, slots: Slots, rng: Random) -> Row:
         """One scene and its questions."""
@@ -109,6 +113,8 @@ class InstructStage:
         wanted = rng.choices(names, [self.tasks[n] for n in names], k=self.turns)
         row = Row([slots])
         for turn in make_turns(scene, rng, tasks=wanted):
+            if any(i not in numbers for i in turn.objects) and not turn.words_only:
+                continue  # what was not seen must not be learned as if it were
             row.samples.append(encode_turn(turn, [scene], numbers, self.vocabulary, rng.random() < self.think))
         return row
 
@@ -126,11 +132,11 @@ class InstructStage:
         step, batch = self._step, batches[self._step // self.every_shuffled % len(batches)]
         for b in batches:
             loss, parts = starter_loss(self.model, b)
-            yield loss * b["share"], {f"{k}": v for k, v in parts.items()}
+            yield loss * b["share"], parts
         if step % self.every_shuffled == 0:
             with torch.no_grad():
-                right = starter_loss(self.model, batch)[1]["answer"]
-                blind = starter_loss(self.model, shuffled(batch))[1]["answer"]
+                right = starter_loss(self.model, batch)[1]["words"]
+                blind = starter_loss(self.model, shuffled(batch))[1]["words"]
             yield torch.zeros(()), {"blind": blind, "gap": blind - right}
 
 

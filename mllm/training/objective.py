@@ -69,6 +69,8 @@ def starter_loss(
         parts[name] = float(bce.detach())
         loss = loss + match_weight * bce
     with torch.no_grad():
+        words = goal < c.pointer_start  # with the wrong picture a pointer may have nothing to point at
+        parts["words"] = float((each * weights)[words].sum() / weights[words].sum().clamp_min(1e-6))
         parts["token_acc"] = float(((logits.argmax(-1) == goal) * weights).sum() / weights.sum())
     return loss, parts
 

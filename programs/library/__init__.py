@@ -7,7 +7,8 @@ A `.vp` file may open with lines `#:` that describe it:
     #: Example: sightline run count street.jpg --set OBJECT=bicycle
     BOX0=LOC(image=IMAGE,object=OBJECT)
 
-A setting is put in as a value, never as program text, so it cannot add a step.
+A setting is put in as a value, never as program text, so it cannot add a step. One that an EVAL mentions as `{NAME}`
+becomes a constant step of that name.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from pathlib import Path
 
 from ...errors import InputError
 from ..limits import SOURCE_BYTES
-from ..syntax import Argument, ListOf, Literal, Name, Program, Scalar
+from ..syntax import Argument, ListOf, Literal, Name, Program, Scalar, Step
 
 FOLDER = Path(__file__).resolve().parent
 SUFFIX = ".vp"
@@ -62,7 +63,8 @@ class ProgramFile:
             replace(step, args=tuple((key, _put(argument, chosen)) for key, argument in step.args))
             for step in program.steps
         )
-        return replace(program, steps=steps)
+        mentioned = {name for step in steps for name in step.references}
+        return replace(program, steps=(*(_constant(name, chosen[name]) for name in chosen if name in mentioned), *steps))
 
     def _unknown(self, name: str) -> str:
         names = [setting.name for setting in self.settings]
@@ -83,6 +85,11 @@ def _typed(name: str, text: str, default: Scalar) -> Scalar:
         except ValueError:
             raise InputError(f"setting {name} is a number, not {text!r}") from None
     return text
+
+
+def _constant(name: str, value: Scalar) -> Step:
+    """A step that is a setting's value; the optimiser folds it away."""
+    return Step(name, "IF", (("condition", Literal(True)), ("then", Literal(value)), ("otherwise", Literal(value))))
 
 
 def _put(argument: Argument, chosen: Mapping[str, Scalar]) -> Argument:

@@ -78,11 +78,12 @@ def _own(name: str, where: str, roles: str, weights: WeightsKind, *packages: str
 
 _BUILTIN = (
     _own("ultralytics", "ultralytics_detector:UltralyticsDetector", "detector", "file", "ultralytics"),
-    _own("ultralytics-open", "ultralytics_open:UltralyticsOpen", "open_vocabulary", "file", "ultralytics"),
+    _own("ultralytics-open", "ultralytics_open:UltralyticsOpen", "open_vocabulary", "folder", "ultralytics",
+         "transformers"),
     _own("onnx-yolox", "onnx_yolox:YoloxDetector", "detector", "file", "onnxruntime"),
     _own("segment-anything", "segment_anything_masks:SamSegmenter", "segmenter", "file", "segment-anything"),
     _own("grabcut", "grabcut:GrabCutSegmenter", "segmenter", "package", _OPENCV),
-    _own("rapidocr", "rapidocr_reader:RapidReader", "ocr", "package", "rapidocr"),
+    _own("rapidocr", "rapidocr_reader:RapidReader", "ocr", "package", "rapidocr", "onnxruntime"),
     _own("easyocr", "easyocr_reader:EasyReader", "ocr", "folder", "easyocr"),
     _own("opencv-faces", "opencv_faces:CascadeFaces", "face_detector", "package", _OPENCV),
     _own("opencv-inpaint", "opencv_inpaint:FillIn", "inpainter", "package", _OPENCV),

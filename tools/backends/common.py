@@ -52,8 +52,11 @@ def from_folder(loader: Any, folder: Path, **options: Any) -> Any:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether the engine should answer by halving the batch."""
-    return isinstance(error, MemoryError) or type(error).__name__ in ("OutOfMemoryError", "AcceleratorError")
+    """Whether the engine should answer by halving the batch: MemoryError, torch's class, or the words of a library."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)
 
 
 def use_quiet_transformers() -> None:

@@ -13,8 +13,6 @@ from ..values import Image, Regions
 from . import yolo
 from .common import checked, torch_device, whole
 
-_UNLIMITED = 3600.0  # seconds: ultralytics' NMS otherwise drops the rest of a batch when the machine is busy
-
 
 class UltralyticsDetector:
     """YOLO detection and segmentation (v8 to 26) in its official `.pt` format.
@@ -72,23 +70,16 @@ class UltralyticsDetector:
     def _forward(self, images: list[Image], boxes: list[yolo.Letterbox]) -> tuple[list[Any], Any]:
         """Kept rows [N, 6 + K] of each image, and the mask prototypes [B, K, h, w] or None."""
         import torch
-        from ultralytics.utils import nms
 
         with self._lock, torch.inference_mode():
             output = yolo.infer(self._model, boxes, images, self._device)
-        prototypes = None
-        if self._has_masks:
-            first = output[0]
-            prototypes = (first[1] if isinstance(first, tuple) else output[1]).float().cpu().numpy()
-            output = first
-        kept = nms.non_max_suppression(
+        return yolo.keep_best(
+            self._model,
             output,
-            self._confidence,
-            self._iou,
+            len(self.vocabulary),
+            self._has_masks,
+            confidence=self._confidence,
+            iou=self._iou,
             agnostic=self._agnostic,
-            max_det=self._most,
-            nc=len(self.vocabulary),
-            max_time_img=_UNLIMITED,
-            end2end=bool(getattr(self._model, "end2end", False)),
+            most=self._most,
         )
-        return kept, prototypes

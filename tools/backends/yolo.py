@@ -16,6 +16,7 @@ from ..weightfiles import home
 from .common import clipped, is_out_of_memory, one_line
 
 _GREY = 114  # what YOLO models were trained to see as padding
+_UNLIMITED = 3600.0  # seconds: ultralytics' suppression otherwise drops the rest of a batch when the machine is busy
 _ENVIRONMENT = {
     "YOLO_AUTOINSTALL": "false",  # never pip install
     "YOLO_OFFLINE": "true",  # no probe of the network at import, no downloads, no version check
@@ -120,6 +121,30 @@ def infer(model: Any, boxes: list[Letterbox], images: list[Image], device: Any) 
     return model(torch.from_numpy(stacked).to(device).float().div_(255))
 
 
+def keep_best(
+    model: Any, output: Any, classes: int, masks: bool, *, confidence: float, iou: float, agnostic: bool, most: int
+) -> tuple[list[Any], Any]:
+    """Suppression of the network's raw output: kept rows [N, 6 + K] of each image, and mask prototypes [B, K, h, w]."""
+    from ultralytics.utils import nms
+
+    prototypes = None
+    if masks:
+        first = output[0]
+        prototypes = (first[1] if isinstance(first, tuple) else output[1]).float().cpu().numpy()
+        output = first
+    kept = nms.non_max_suppression(
+        output,
+        confidence,
+        iou,
+        agnostic=agnostic,
+        max_det=most,
+        nc=classes,
+        max_time_img=_UNLIMITED,
+        end2end=bool(getattr(model, "end2end", False)),
+    )
+    return kept, prototypes
+
+
 def to_regions(
     found: Any,
     prototypes: Any,
@@ -175,4 +200,4 @@ def _mask(coefficients: np.ndarray, prototypes: np.ndarray, box: Letterbox, imag
     return Mask.from_array(window > 0, (x1, y1))
 
 
-__all__ = ["Letterbox", "infer", "load_model", "names_of", "prepare_ultralytics", "to_regions"]
+__all__ = ["Letterbox", "infer", "keep_best", "load_model", "names_of", "prepare_ultralytics", "to_regions"]

@@ -159,16 +159,36 @@ def FACEDET(image: Column[Image], *, models: ModelSource) -> Column[Regions]:
 
 
 @tool(roles=("detector", "segmenter"), batch=BATCH, cost=60.0)
-def SEG(image: Column[Image], *, models: ModelSource) -> Column[Regions]:
-    """Find every thing the detector knows, each with its mask; best first.
+def SEG(
+    image: Column[Image], object: Column[Regions | None] = [None], *, models: ModelSource
+) -> Column[Regions]:
+    """Find every thing the detector knows, each with its mask, best first; or give the regions you have their masks.
 
     The masks are the detector's own where it has them; otherwise the segmenter makes one from each box.
 
+    Args:
+        object: regions that need masks, such as LOC gives; everything in the picture when not given
     Example: OBJ0=SEG(image=IMAGE)
     """
-    found = _detect(image, models, "SEG")
+    given, failed = prepare(len(image), lambda i: _given(image[i], object[i]))
+    blind = [i for i, regions in given.items() if regions is None]
+    detected = dict(zip(blind, _detect([image[i] for i in blind], models, "SEG"), strict=True)) if blind else {}
+    found = {i: detected[i] if regions is None else regions for i, regions in given.items()}
+    return settle(len(image), _with_masks(image, found, models), failed)
+
+
+def _given(image: Image, regions: Regions | None) -> Regions | None:
+    if regions is not None:
+        check_frame("SEG", image, regions, inside=True)
+    return regions
+
+
+def _with_masks(
+    images: Sequence[Image], found: dict[int, Regions], models: ModelSource
+) -> dict[int, Regions]:
+    """The regions by call, each with a mask: its own, else the segmenter's from its box."""
     bare = [
-        (i, region) for i, regions in zip(image, found, strict=True) for region in regions if not region.mask
+        (images[i], region) for i, regions in found.items() for region in regions if not region.mask
     ]
     masks: dict[tuple[object, str], Region] = {}
     if bare:
@@ -182,17 +202,17 @@ def SEG(image: Column[Image], *, models: ModelSource) -> Column[Regions]:
         for (picture, region), best in zip(bare, made, strict=True):
             if best:
                 masks[frame_key(picture), region.id] = best[0]
-    results = []
-    for picture, regions in zip(image, found, strict=True):
+    results: dict[int, Regions] = {}
+    for i, regions in found.items():
         masked = []
         for region in regions:
-            best = masks.get((frame_key(picture), region.id))
+            best = masks.get((frame_key(images[i]), region.id))
             weights = region.weights
             if best is not None and best.weights:
                 weights = f"{weights}+{best.weights}" if weights else best.weights
             mask = best.mask if best is not None else region.mask
             masked.append(region.derive("SEG", mask=mask, weights=weights))
-        results.append(Regions(masked))
+        results[i] = Regions(masked)
     return results
 
 

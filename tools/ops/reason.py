@@ -7,7 +7,7 @@ from typing import Any
 from ...errors import ToolError
 from ..conditions import MEASURES, measure, parse_condition
 from ..declaration import tool
-from ..geometry import RELATIONS, check_frame, nearest
+from ..geometry import RELATIONS, check_frame, nearest, same_place
 from ..numerals import numbers_in
 from ..values import Image, Region, Regions
 
@@ -19,6 +19,8 @@ _KEEP = {
     "rightmost": lambda r: -r.center[0],
     "topmost": lambda r: r.center[1],
     "bottommost": lambda r: -r.center[1],
+    "tallest": lambda r: -r.height,
+    "widest": lambda r: -r.width,
 }
 
 
@@ -37,14 +39,16 @@ def COUNT(box: Regions | list[Image] | list[str] | list[float] | list[bool]) -> 
 def FILTER(object: Regions, where: str = "", keep: str = "all", image: Image | None = None) -> Regions:
     """Keep the regions that meet a condition, in their order; and of those, if asked, only the best, largest, leftmost...
 
-    Conditions compare label, text, color, score, area, width, height, x, y, left, top, right or bottom with ==, !=, <, <=,
-    >, >= or contains, and combine with and, or, not and parentheses: "label == 'dog' and score > 0.5",
-    "text contains 'exit'", "color == 'red'", "area > 5%". Percentages are of the picture; they and color need image.
+    Conditions compare label, text, color, score, area, width, height, aspect (width over height), digits (in the text), x,
+    y, left, top, right or bottom with ==, !=, <, <=, >, >= or contains, and combine with and, or, not and parentheses:
+    "label == 'dog' and score > 0.5", "text contains 'exit'", "color == 'red'", "area > 5%". Percentages are of the
+    picture; they and color need image.
 
     Args:
         object: the regions
         where: the condition; every region meets an empty one
-        keep: all of them, or the single best, largest, smallest, leftmost, rightmost, topmost or bottommost one
+        keep: all of them, or the single best, largest, smallest, leftmost, rightmost, topmost, bottommost, tallest or
+            widest one
         image: the picture, for conditions on color and in percent
     Example: OBJ1=FILTER(object=OBJ0,where="label == 'cup' and color == 'red'",keep='largest',image=IMAGE)
     """
@@ -68,7 +72,8 @@ def RELATE(object: Regions, relation: str, reference: Regions) -> Regions:
     left, right, above, below: the centre lies on that side of the reference's centre, and the boxes share at most half
     of the narrower one's extent in that direction. inside: at least 90% of the box lies in the reference's larger box.
     touching: they overlap, or the gap is at most 5% of the smaller box's shorter side (2 pixels at least), between
-    masks where both have one. nearest: for each reference the one region with the smallest gap to it.
+    masks where both have one. beside: in one row, sharing at least half of the lower one's height, as words of one line
+    do. nearest: for each reference the one region with the smallest gap to it.
 
     Args:
         object: the regions to choose from
@@ -83,7 +88,7 @@ def RELATE(object: Regions, relation: str, reference: Regions) -> Regions:
     if relation not in RELATIONS:
         raise ToolError(f"RELATE: relation is one of {', '.join(RELATIONS)}, nearest, not {relation!r}")
     holds = RELATIONS[relation]
-    return Regions(r for r in object if any(holds(r, other) for other in reference if other != r))
+    return Regions(r for r in object if any(holds(r, other) for other in reference if not same_place(r, other)))
 
 
 def _same_picture(op: str, *groups: Regions) -> None:
@@ -112,6 +117,26 @@ def TEXTS(object: Regions) -> list[str]:
     Example: LIST0=TEXTS(object=TEXT0)
     """
     return [region.text or "" for region in object]
+
+
+@tool
+def TALLY(text: list[str]) -> list[str]:
+    """Count how often each text occurs: '3 person', '1 bus', the most frequent first and equals in the order met.
+
+    Case and spaces at the ends do not count; empty texts are left out.
+
+    Args:
+        text: the texts, such as LABELS or COLOR gives
+    Example: LIST1=TALLY(text=LIST0)
+    """
+    counts: dict[str, int] = {}
+    written: dict[str, str] = {}
+    for piece in [text] if isinstance(text, str) else text:
+        if piece.strip():
+            key = piece.strip().casefold()
+            counts[key] = counts.get(key, 0) + 1
+            written.setdefault(key, piece.strip())
+    return [f"{counts[key]} {written[key]}" for key in sorted(counts, key=lambda key: -counts[key])]
 
 
 @tool
@@ -163,7 +188,8 @@ def NUMBERS(text: list[str]) -> list[float]:
 
 @tool(choices={"what": MEASURES})
 def MEASURE(object: Region, what: str = "area") -> float:
-    """Measure a region, in pixels of the original picture: area, width, height, centre (x, y), edges; or its score.
+    """Measure a region, in pixels of the original picture: area, width, height, centre (x, y), edges; or its score, its
+    aspect (width over height), or the digits in its text.
 
     Args:
         object: the region
