@@ -17,8 +17,13 @@ from .starter.config import SPECIAL_TOKENS
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-# One alternative a line: digit, Chinese character, word, punctuation run, other white space.
-_SPLIT = r" ?\d| ?\p{Han}| ?[\p{L}&&[^\p{Han}]]+| ?[^\s\p{L}\d]+|\s"
+# What is never merged with its neighbours. The first line holds the frame of a program ("BOX0=", "LOC(", "image=IMAGE,",
+# "object='", "{ANSWER0}"), of which each piece becomes one token; the second a digit, a Chinese character, a word, a run
+# of punctuation, other white space.
+_SPLIT = (
+    r"[A-Z_]+\d*=|[A-Z_]+\(|[a-z]+=[A-Z]+\d*[,)]?|[a-z]+=[\"']| ?\{[A-Z]+\d+\}|"
+    r" ?\d| ?\p{Han}| ?[\p{L}&&[^\p{Han}]]+| ?[^\s\p{L}\d]+|\s"
+)
 _OPEN = r"(?<=(?:=|\[|, |,)')(?=[\p{L}\d])"  # just inside an opening quote of a program's literal
 _OPENED = r"(?<=(?:=|\[|, |,)') (?=[\p{L}\d])"
 LOCATION_BINS = 100

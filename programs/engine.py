@@ -28,10 +28,11 @@ from ..tools.values import Image, digest
 from ..tools.wanted import Want, wants
 from .cache import ResultCache
 from .checker import checked
-from .instance import Call, Instance, Template, describe
+from .instance import Call, Instance, describe
 from .optimise import optimise
 from .results import JobResult
 from .syntax import Program
+from .template import Template
 
 PIXELS_IN_FLIGHT = 128_000_000  # 384 MB of RGB
 
@@ -137,6 +138,10 @@ class Engine:
         if vocabulary and (found := wants(names, vocabulary, exact=exact)):
             return found
         return "open_vocabulary" if exact else None
+
+    def detects(self) -> bool:
+        """Whether something fills the detector role (see `Router`)."""
+        return self._named("detector")
 
     # -- inside -----------------------------------------------------------------------------------------------
 

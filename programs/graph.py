@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ..tools.registry import Registry
-from .expressions import compile_expression
+from .expressions import compile_expression, rename_slots
 from .syntax import ListOf, Literal, Name, Program, Step
 
 if TYPE_CHECKING:
@@ -167,14 +167,11 @@ def build(programs: Sequence[Program], registry: Registry) -> Plan:
                 elif not argument.required:
                     args.append((argument.name, Const(argument.default)))
             slots: list[tuple[str, int]] = []
-            expression = given.get("expr") if step.op == "EVAL" else None
-            if isinstance(expression, Const):
-                for name in compile_expression(str(expression.value)).names:
-                    slots.append((name, _resolve(plan, names, name)))
-            if step.op == "EVAL" and isinstance(expression, Const):
-                # Slot names differ between programs; the node is named by what they stand for.
-                renamed = _canonical_slots(str(expression.value), slots)
-                args, slots = [("expr", Const(renamed[0]))], renamed[1]
+            if step.op == "EVAL":
+                text = str(_const(given["expr"]))
+                named = [(name, _resolve(plan, names, name)) for name in compile_expression(text).names]
+                text, slots = _canonical_slots(text, named)
+                args = [("expr", Const(text))]
             node = plan.add(step.op, args, slots)
             names[step.name] = node
             lines.append(Line(step, node))
@@ -185,9 +182,8 @@ def build(programs: Sequence[Program], registry: Registry) -> Plan:
 
 def _canonical_slots(text: str, slots: list[tuple[str, int]]) -> tuple[str, list[tuple[str, int]]]:
     """`text` with each {NAME} written {S<node>}, so that equal expressions over equal values are one node."""
-    for name, node in slots:
-        text = text.replace("{" + name + "}", "{S" + str(node) + "}")
-    return text, [(f"S{node}", node) for _, node in slots]
+    renamed = rename_slots(text, {name: f"S{node}" for name, node in slots})
+    return renamed, list(dict.fromkeys((f"S{node}", node) for _, node in slots))
 
 
 def _resolve(plan: Plan, names: dict[str, int], name: str) -> int:

@@ -6,102 +6,22 @@ everything below a cached result are never computed.
 
 from __future__ import annotations
 
-import json
 import re
 import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 from ..errors import SightlineError, ToolError
-from ..tools import types
-from ..tools.declaration import Argument, Tool
-from ..tools.registry import Registry
-from ..tools.values import Image, Region, Regions, digest
-from .cache import CODE_VERSION
-from .expressions import Expression, compile_expression
-from .graph import INPUT, Const, Items, Node, Operand, Plan, Ref
+from ..tools.declaration import Tool
+from ..tools.values import Regions
+from .broadcast import Broadcast, fit
+from .graph import INPUT, Items, Node, Operand, Ref
 from .optimise import truth
 from .results import CACHED, DONE, FAILED, SKIPPED, ProgramResult, StepError, StepReport
+from .template import Template, constant
 
 UNSEEN, WAITING, READY, KNOWN, BROKEN, BLOCKED = range(6)  # BLOCKED: something it needs is broken
-
-
-class Template:
-    """A plan made ready to run: for every node its tool, its compiled expression and the fixed part of its key."""
-
-    def __init__(self, plan: Plan, registry: Registry, weights: Callable[[Tool], str]) -> None:
-        self.plan = plan
-        self.tools: list[Tool | None] = []
-        self.expressions: dict[int, Expression] = {}
-        self.deps = [node.deps for node in plan.nodes]
-        self.cacheable: list[bool] = []
-        self._prefixes: list[str] = []
-        results = set(plan.results)
-        for node in plan.nodes:
-            tool = registry.get(node.op)
-            self.tools.append(tool)
-            if node.op == "EVAL":
-                self.expressions[node.id] = compile_expression(str(_constant(node.args[0][1])))
-            version = f"{tool.version} {weights(tool)}" if tool else ""
-            shape = [[name, _shape(operand)] for name, operand in node.args] + [list(s) for s in node.slots]
-            self._prefixes.append(f"{CODE_VERSION} {node.op} {version} {json.dumps(shape)}")
-            keep = tool is not None and tool.cache and not tool.control
-            self.cacheable.append(keep or (node.id in results and node.op not in (INPUT, "VALUE")))
-
-    @cached_property
-    def only_in_branches(self) -> set[int]:
-        """Live nodes that the results reach through branches of IF alone: observing them would undo its laziness."""
-        strict: set[int] = set()
-        stack = list(self.plan.results)
-        while stack:
-            current = stack.pop()
-            if current in strict:
-                continue
-            strict.add(current)
-            node = self.plan.nodes[current]
-            if node.op == "IF":
-                condition = dict(node.args)["condition"]
-                stack.extend([condition.node] if isinstance(condition, Ref) else [])
-            else:
-                stack.extend(node.deps)
-        return self.plan.live() - strict
-
-    def keys(self, inputs: dict[str, Any]) -> list[str]:
-        """The cache key of every node for these inputs, each made from the keys of the nodes it depends on."""
-        keys: list[str] = []
-        for node, prefix, deps in zip(self.plan.nodes, self._prefixes, self.deps, strict=True):
-            if node.op == INPUT:
-                keys.append(input_key(inputs.get(str(_constant(node.args[0][1])))))
-            else:
-                keys.append(digest(prefix, *[keys[dep] for dep in deps]))
-        return keys
-
-
-def _constant(operand: Operand) -> Any:
-    assert isinstance(operand, Const)
-    return operand.value
-
-
-def _shape(operand: Operand) -> Any:
-    """An operand for the key: constants by value and type, references by position only (their keys follow)."""
-    if isinstance(operand, Ref):
-        return "*"
-    if isinstance(operand, Items):
-        return [_shape(item) for item in operand.items]
-    return [type(operand.value).__name__, operand.value]
-
-
-def input_key(value: Any) -> str:
-    """The key of a value handed in: a picture's content hash, or a digest of anything else's JSON."""
-    if isinstance(value, Image):
-        return value.hash
-    if isinstance(value, Regions | Region):
-        return digest("regions", json.dumps(value.to_json(), sort_keys=True))
-    if isinstance(value, list | tuple):
-        return digest("list", *[input_key(item) for item in value])
-    return digest("value", json.dumps(value))
 
 
 @dataclass(slots=True)
@@ -112,13 +32,6 @@ class Call:
     node: int
     args: dict[str, Any]
     item: int = -1
-
-
-@dataclass(slots=True)
-class _Broadcast:
-    results: list[Any]
-    left: int
-    regions: bool
 
 
 @dataclass(slots=True)
@@ -144,7 +57,7 @@ class Instance:
     _waiting: dict[int, int] = field(default_factory=dict)
     _waiters: dict[int, list[int]] = field(default_factory=dict)
     _branch: dict[int, Operand] = field(default_factory=dict)
-    _broadcasts: dict[int, _Broadcast] = field(default_factory=dict)
+    _broadcasts: dict[int, Broadcast] = field(default_factory=dict)
     _untrusted: set[int] = field(default_factory=set)  # made by a fallback, or from something that was
     _open: int = 0
 
@@ -236,7 +149,7 @@ class Instance:
             self._untrusted.add(node_id)
         try:
             if node.op == INPUT:
-                name = str(_constant(node.args[0][1]))
+                name = str(constant(node.args[0][1]))
                 if name not in self.inputs:
                     raise ToolError(f"the program reads {name}, and no such picture was given")
                 return self._settle(node_id, KNOWN, self.inputs[name])
@@ -300,7 +213,7 @@ class Instance:
         regions = tool.returns.atoms <= {"Region", "Regions"}
         if count == 0:
             return self._settle(node_id, KNOWN, Regions() if regions else [])
-        self._broadcasts[node_id] = _Broadcast([None] * count, count, regions)
+        self._broadcasts[node_id] = Broadcast([None] * count, count, regions)
         for index in range(count):
             item_args = args | {name: items[index] for name, items in plural.items()}
             self.enqueue(tool, Call(self, node_id, item_args, index))
@@ -325,7 +238,7 @@ class Instance:
                 if broadcast.left:
                     return
                 del self._broadcasts[node]
-                result = _gather(broadcast)
+                result = broadcast.gather()
         if isinstance(result, BaseException):
             self._run_ready(self._settle(node, BROKEN, result))
         else:
@@ -412,38 +325,6 @@ class Instance:
                 seen.add(node)
                 stack.extend(self.template.deps[node])
         return seen
-
-
-def fit(tool: Tool, argument: Argument, value: Any) -> tuple[Any, list[Any] | None]:
-    """(value as the argument wants it, None), or (None, items) where the call must be run once for each item."""
-    if argument.type == types.ANY:
-        return value, None
-    try:
-        given = types.of_value(value)
-    except TypeError as error:
-        raise ToolError(f"{tool.name}: argument {argument.name}: {error}") from error
-    wanted = argument.type.atoms
-    if given.atoms <= wanted or (given.atoms & wanted and isinstance(value, list)):
-        if argument.choices and isinstance(value, str) and value not in argument.choices:
-            allowed = ", ".join(argument.choices)
-            raise ToolError(f"{tool.name}: {argument.name} is one of {allowed}, not {value!r}")
-        return value, None
-    if argument.type.accepts(given):  # one where several are wanted
-        return (Regions([value]) if isinstance(value, Region) else [value]), None
-    if "Regions" in wanted and isinstance(value, list) and all(isinstance(item, Region) for item in value):
-        return Regions(value), None
-    if argument.type.broadcasts(given):
-        return None, list(value)
-    raise ToolError(f"{tool.name}: {argument.name} must be {argument.type}, and is {given}")
-
-
-def _gather(broadcast: _Broadcast) -> Any:
-    if not broadcast.regions:
-        return broadcast.results
-    gathered: list[Region] = []
-    for item in broadcast.results:
-        gathered.extend([item] if isinstance(item, Region) else item)
-    return Regions(gathered)
 
 
 def describe(error: BaseException, step: str, op: str, names: dict[int, str] | None = None) -> StepError:

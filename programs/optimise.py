@@ -12,7 +12,7 @@ from typing import Protocol
 from ..errors import SightlineError
 from ..tools.registry import Registry
 from ..tools.wanted import Want
-from .expressions import compile_expression
+from .expressions import compile_expression, rename_slots
 from .graph import INPUT, Const, Items, Line, Node, Operand, Plan, Ref, build
 from .syntax import Program
 
@@ -24,6 +24,10 @@ class Router(Protocol):
 
     def route(self, names: Sequence[str]) -> tuple[Want, ...] | str | None:
         """What to pick from the detector's findings, 'open_vocabulary', or None where LOC itself must decide."""
+        ...
+
+    def detects(self) -> bool:
+        """Whether something fills the detector role."""
         ...
 
 
@@ -81,15 +85,9 @@ def _rename_slots(node: Node) -> Node:
     """EVAL names its slots by node number; after a move the numbers are new."""
     (_, expression), *_rest = node.args
     assert isinstance(expression, Const)
-    text = str(expression.value)
-    # Two steps, through names that cannot occur, since a new number may equal another slot's old one.
-    for position, (name, _) in enumerate(node.slots):
-        text = text.replace("{" + name + "}", "{\0" + str(position) + "}")
-    slots = []
-    for position, (_, target) in enumerate(node.slots):
-        text = text.replace("{\0" + str(position) + "}", "{S" + str(target) + "}")
-        slots.append((f"S{target}", target))
-    return Node(node.id, node.op, (("expr", Const(text)),), tuple(dict.fromkeys(slots)))
+    text = rename_slots(str(expression.value), {name: f"S{target}" for name, target in node.slots})
+    slots = tuple(dict.fromkeys((f"S{target}", target) for _, target in node.slots))
+    return Node(node.id, node.op, (("expr", Const(text)),), slots)
 
 
 # -- passes ----------------------------------------------------------------------------------------------------
@@ -160,6 +158,8 @@ def _lower_locate(plan: Plan, router: Router) -> Plan:
     fused: dict[tuple[str, int], int] = {}
 
     def lower(new: Plan, node: Node) -> int | None:
+        if node.op == "SEG":
+            return _share_detector(new, node, behind) if router.detects() else None
         old_image, names = asked.get(node.id, (0, ()))
         route = routes.get(names)
         image = dict(node.args).get("image")
@@ -188,6 +188,17 @@ def _lower_locate(plan: Plan, router: Router) -> Plan:
         if count > 1:
             new.notes.append(f"fused {count} LOC on one picture into one {op}")
     return new
+
+
+def _share_detector(new: Plan, node: Node, behind: dict[int, tuple[int, ...]]) -> int | None:
+    """SEG(image) becomes SEG(image, DETECT(image)), so that it and LOC ask the detector once."""
+    args = dict(node.args)
+    if args.get("object") != Const(None):
+        return None
+    source = new.add("DETECT", [("image", args["image"])])
+    segmented = new.add("SEG", [("image", args["image"]), ("object", Ref(source))])
+    behind[segmented] = (source,)
+    return segmented
 
 
 def _constant_names(operand: Operand) -> tuple[str, ...]:

@@ -26,9 +26,7 @@ def call(name: str, models: Any = None, **given: Any) -> Any:
 def batch(name: str, calls: list[dict[str, Any]], models: Any = None) -> list[Any]:
     """A batch of calls, errors as items."""
     item: Tool = TOOLS[name]
-    complete = [
-        {a.name: given[a.name] if a.name in given else a.default for a in item.arguments} for given in calls
-    ]
+    complete = [{a.name: given.get(a.name, a.default) for a in item.arguments} for given in calls]
     return item.run(complete, models)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from sightline import Image, Models
 from sightline.errors import InputError, ModelFileError
 
@@ -20,17 +21,15 @@ def picture(seed: int = 0, height: int = 96, width: int = 128) -> Image:
     return Image.from_array(np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8))
 
 
-def _save_tiny(yaml: str, path: Path, classes: int = 3, seed: int = 0) -> Path:
+def _save_tiny(yaml: str, path: Path, seed: int = 0) -> Path:
     """A network of the family's own YAML at its smallest scale, saved by ultralytics itself."""
     from sightline.tools.backends.yolo import prepare_ultralytics
 
     prepare_ultralytics()
     from ultralytics import YOLO
-    from ultralytics.nn import tasks
 
     torch.manual_seed(seed)
     model = YOLO(yaml, verbose=False)
-    del tasks
     model.model.names = {i: f"kind {i}" for i in range(len(model.model.names))}
     model.save(path)
     return path
@@ -227,10 +226,16 @@ def _iou(a: tuple[float, ...], b: tuple[float, ...]) -> float:
 
 @pytest.mark.parametrize(
     ("file", "recall", "precision"),
-    [("yolo11n_from_int8.pt", 0.33, 0.65), ("yolov8n-seg_from_int8.pt", 0.33, 0.65), ("yolox_nano.onnx", 0.25, 0.65)],
+    [
+        ("yolo11n_from_int8.pt", 0.5, 0.64),
+        ("yolov8n-seg_from_int8.pt", 0.44, 0.66),
+        ("yolox_nano.onnx", 0.35, 0.66),
+    ],
 )
 def test_the_weights_find_what_people_marked(data: Path, file: str, recall: float, precision: float) -> None:
-    models = Models.from_pack(models_dir=data / "weights", overrides={"detector": str(data / "weights" / file)})
+    models = Models.from_pack(
+        models_dir=data / "weights", overrides={"detector": str(data / "weights" / file)}
+    )
     model = models.get("detector", "LOC")
     hits = found = wanted = 0
     for path, boxes in _truth(data, 24):

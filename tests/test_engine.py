@@ -344,3 +344,8 @@ def test_a_plan_is_the_same_for_equal_programs(engine_parts: Any) -> None:
     engine = engine_parts()
     program = engine.check(HELLO)
     assert engine.plan((program,)) is engine.plan((Program.parse(HELLO),))
+
+
+def test_steps_named_like_the_engines_own_slots_are_not_mixed_up(engine_parts: Any) -> None:
+    text = "A=EVAL(expr='10')\nS1=EVAL(expr='20')\nS0=EVAL(expr='{A} * 1')\nC=EVAL(expr='{ A } + {S1} - {S0} * 3')\nR=RESULT(var=C)"
+    assert engine_parts().run(text, {}).results[0].value == 0

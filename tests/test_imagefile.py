@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 import pytest
+
 from sightline import Image
 from sightline.errors import ImageError, InputError
 from sightline.tools.imagefile import (
@@ -101,7 +102,9 @@ def test_a_picture_over_the_pixel_limit_is_refused_before_decoding(tmp_path: Pat
 
     for side in (12_000, 40_000):  # under and over Pillow's own bomb limit
         header = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0))
-        bomb = b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
+        bomb = (
+            b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
+        )
         with pytest.raises(ImageError, match="over the limit"):
             open_image(bomb)
     with pytest.raises(ImageError, match="megapixels"):
@@ -150,7 +153,8 @@ def test_saving_keeps_pixels_only_and_is_whole(colours: PIL.Image.Image, tmp_pat
     written = PIL.Image.open(save_image(image, tmp_path / "a.jpg"))
     assert not written.getexif()
     assert "icc_profile" not in written.info
-    assert sorted(p.suffix for p in tmp_path.iterdir()) == [".bmp", ".jpg", ".png", ".webp"]  # no temporary file
+    left = sorted(p.suffix for p in tmp_path.iterdir())
+    assert left == [".bmp", ".jpg", ".png", ".webp"]  # no temporary file
     with pytest.raises(InputError, match="suffixes"):
         save_image(image, tmp_path / "a.xyz")
 

@@ -114,6 +114,8 @@ def things():
         ("colour != 'red' and COLOR != 'gray'", [1]),
         ("left >= 100 AND height < 20", [2]),
         ("score > -1", [0, 1, 2]),
+        ("aspect > 1", [1]),
+        ("digits == 0", [0, 1, 2]),
     ],
 )
 def test_filter_conditions(things, where, kept):
@@ -157,6 +159,7 @@ def test_filter_percentages_are_of_the_crop_that_is_given(things):
         ("color == 'mauve'", "the colours are"),
         ("1 == 1", "one of label"),
         ("score > 1 ; x > 1", "';'"),
+        ("aspect > 50%", "without the %"),
     ],
 )
 def test_filter_says_what_is_wrong(things, where, message):
@@ -208,6 +211,7 @@ def test_relations_equal_brute_force_over_pixels():
                 "right": a.center[0] > b.center[0] and apart_x,
                 "above": a.center[1] < b.center[1] and apart_y,
                 "below": a.center[1] > b.center[1] and apart_y,
+                "beside": len(rows) > 0 and len(rows) >= 0.5 * min(a.height, b.height),
                 "inside": len(cells_a) < len(cells_b) and len(cells_a & cells_b) >= 0.9 * len(cells_a),
             }
             for name, truth in expected.items():
@@ -249,9 +253,10 @@ def test_nearest_equals_brute_force():
 def test_touching_by_boxes_and_by_masks():
     image = blank()
     a, near, far = (region(image, (x, 10, x + 20, 30)) for x in (10, 32, 40))
-    holds = lambda x, y: bool(
-        call("RELATE", object=Regions([x]), relation="touching", reference=Regions([y]))
-    )  # noqa: E731
+
+    def holds(x: Region, y: Region) -> bool:
+        return bool(call("RELATE", object=Regions([x]), relation="touching", reference=Regions([y])))
+
     assert holds(a, near) and holds(near, a) and not holds(a, far)
     # Boxes of two discs overlap at the corners, the discs do not.
     one, diagonal = disc(image, 30, 30, 12), disc(image, 50, 50, 12)
@@ -271,7 +276,7 @@ def test_relate_refuses_two_pictures_and_takes_nothing():
         assert call("RELATE", object=some, relation=relation, reference=Regions()) == Regions()
         assert call("RELATE", object=some, relation=relation, reference=some) == Regions()
     with pytest.raises(ToolError, match="relation is one of"):
-        call("RELATE", object=Regions(), relation="beside", reference=Regions())
+        call("RELATE", object=Regions(), relation="behind", reference=Regions())
 
 
 def test_words_of_regions():
@@ -285,6 +290,8 @@ def test_words_of_regions():
     assert call("LABEL", object=Regions(), label=[]) == Regions()
     with pytest.raises(ToolError, match="3 labels for 2 regions"):
         call("LABEL", object=regions, label=["a", "b", "c"])
+    assert call("TALLY", text=["bus", "Person ", "person", " "]) == ["2 Person", "1 bus"]
+    assert call("TALLY", text=[]) == []
     assert call("JOIN", text=["a", "b"], separator=" ") == "a b" and call("JOIN", text=[]) == ""
     assert call("MEASURE", object=regions[0]) == 25 and call("MEASURE", object=regions[1], what="x") == 7
     with pytest.raises(ToolError, match="what is one of"):

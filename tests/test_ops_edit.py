@@ -142,7 +142,7 @@ def test_tag_draws_boxes_and_names(scene):
     image, regions, _ = scene
     pixels = call("TAG", image=image, object=regions).pixels
     for thing in regions:
-        x1, y1, x2, y2 = (int(v) for v in thing.box)
+        x1, _, x2, y2 = (int(v) for v in thing.box)
         assert (pixels[y2 - 1, (x1 + x2) // 2] == draw.color_of(thing.label)).all()
     middle = disc(image, 60, 60, 10).mask_on(image)
     assert np.array_equal(pixels[middle], image.pixels[middle])

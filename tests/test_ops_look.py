@@ -76,9 +76,10 @@ def test_select_by_label_needs_no_classifier():
             region(image, (20, 0, 29, 9), "dog"),
         ]
     )
-    pick = lambda query, **more: call(
-        "SELECT", FakeModels(), image=image, object=regions, query=query, **more
-    )  # noqa: E731
+
+    def pick(query: str) -> Regions:
+        return call("SELECT", FakeModels(), image=image, object=regions, query=query)
+
     assert [r.label for r in pick("dog")] == ["dog", "dog"]
     assert [r.label for r in pick("cat, dogs")] == ["dog", "cat", "dog"]
     assert [r.label for r in pick("puppy")] == [
@@ -150,6 +151,24 @@ def test_lab_of_known_colours():
         [0, 0, 0],
     ]
     assert lab == pytest.approx(np.array(expected), abs=0.05)
+
+
+def test_color_of_a_thing_is_that_of_its_lit_part():
+    rng = np.random.default_rng(0)
+    light = np.clip(rng.normal(0.55, 0.3, (80, 100, 1)), 0.03, 1)  # shade and glare on one paint
+    for paint, name in (((235, 30, 40), "red"), ((40, 80, 230), "blue"), ((250, 220, 30), "yellow")):
+        image = Image.from_array((light * np.array(paint)).astype(np.uint8))
+        assert call("COLOR", image=image, object=region(image, (0, 0, 100, 80))) == name
+    half_gray = np.full((80, 100, 3), (110, 110, 112), np.uint8)
+    half_gray[:, 55:] = (200, 30, 30)
+    image = Image.from_array(half_gray)
+    assert call("COLOR", image=image, object=disc(image, 50, 40, 30)) == "red"
+    assert call("COLORS", image=image, object=disc(image, 50, 40, 30)) == ["gray", "red"]
+
+
+def test_a_region_of_no_width_counts_as_one_pixel():
+    image = blank(color=(255, 0, 0))
+    assert call("COLOR", image=image, object=region(image, (5, 5, 5, 5))) == "red"
 
 
 def test_color_looks_at_the_mask_and_not_at_the_box():

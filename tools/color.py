@@ -15,22 +15,29 @@ from ..errors import ToolError
 from .values import Image, Region
 
 SWATCHES: dict[str, tuple[str, ...]] = {
-    "black": ("000000", "161616", "26262a", "2b2520"),
-    "white": ("ffffff", "f2f2f2", "e6e6e6", "f5f0e6", "e6ecf2"),
+    "black": ("000000", "161616", "26262a", "2b2520", "1c2024"),
+    "white": ("ffffff", "f2f2f2", "e6e6e6", "f5f0e6", "e6ecf2", "d2d2d2", "d7d2c8", "ccd2d8"),
     "gray": ("808080", "404040", "5a5a5a", "a0a0a0", "c0c0c0", "6e7378", "8c8780", "b4b8bc", "46494e"),
-    "red": ("ff0000", "dc143c", "b01218", "8b0000", "e03c31", "c83232", "a02c2c", "640a0f"),
+    "red": ("ff0000", "dc143c", "b01218", "8b0000", "e03c31", "c83232", "a02c2c", "640a0f", "7d2d32", "96323c", "5a1414",
+            "461012", "781e28", "aa4650", "bc5a5a"),
     "orange": ("ffa500", "ff8c00", "ff7518", "f28020", "e2711d", "ff9f45", "d9761e"),
     "yellow": ("ffff00", "ffd700", "f5e050", "e6c819", "fff08c", "d8c82c", "c8b41e"),
-    "green": ("008000", "00ff00", "228b22", "006400", "32cd32", "90ee90", "556b2f", "6b8e23", "2e8b57", "8fbc5a",
+    "green": ("008000", "00ff00", "228b22", "006400", "32cd32", "90ee90", "556b2f", "6b8e23", "2e8b57", "8fbc5a", "1e321e", "283c28", "46553c",
               "9acd32", "3c5a32", "78965a", "00a878"),
     "blue": ("0000ff", "00008b", "4169e1", "1e90ff", "87ceeb", "4682b4", "000046", "add8e6", "00bfff", "2a4b7c",
-             "6488b4", "00ffff", "0a6e82", "20b2c8", "1e3cdc", "3c46dc", "0a28f0"),
-    "purple": ("800080", "9400d3", "8a2be2", "4b0082", "9370db", "6a3d9a", "b57edc", "502864", "8c508c"),
+             "6488b4", "00ffff", "0a6e82", "20b2c8", "2d3c5f", "1e2846", "3c5078", "0f1941", "14324b", "5a7896",
+             "788ca5", "1e3cdc", "3c46dc", "0a28f0"),
+    "purple": ("800080", "9400d3", "8a2be2", "4b0082", "9370db", "6a3d9a", "b57edc", "502864", "8c508c", "6e64a0", "8278aa", "5f5587",
+               "a096c8"),
     "pink": ("ffc0cb", "ff69b4", "ff1493", "f4a6b8", "ffb6c1", "e75480", "ff00ff", "f0a0d0", "d86e9a"),
     "brown": ("8b4513", "654321", "a0522d", "7b3f00", "5c4033", "96693c", "462814", "b4824b", "78553c"),
 }  # fmt: skip
 COLOR_NAMES = tuple(SWATCHES)
 
+# How much a name's share says about a thing: shade is black, glare and dirt are gray, and dim warm light is brown,
+# whatever colour the thing has.
+_WEIGHTS = {"gray": 0.4, "black": 0.5, "brown": 0.7}
+_SHADE = 30  # percent of a thing's pixels, the darkest, that do not vote on its main colour
 _LEVELS = 32  # a channel of the look-up table: steps of 8, below what a name could hang on
 _CORE = (
     0.6  # of a box's width and height that is looked at where there is no mask: its corners are background
@@ -86,8 +93,25 @@ def shares_of(pixels: np.ndarray) -> list[tuple[str, float]]:
     return [(COLOR_NAMES[i], float(counts[i] / len(pixels))) for i in order if counts[i]]
 
 
+def main_of(pixels: np.ndarray) -> str:
+    """The colour that a person would call a thing with these pixels [N, 3]: the heaviest vote of its lit part."""
+    light = pixels @ np.array([0.2126, 0.7152, 0.0722])
+    lit = pixels[light >= np.percentile(light, _SHADE)]
+    return max(shares_of(lit), key=lambda item: item[1] * _WEIGHTS.get(item[0], 1.0))[0]
+
+
+def main_color(image: Image, region: Region) -> str:
+    """The name of a region's colour."""
+    return main_of(_pixels_of(image, region))
+
+
 def color_shares(image: Image, region: Region) -> list[tuple[str, float]]:
-    """(name, share) of a region's colours, the largest first: of its mask, else of the middle of its box."""
+    """(name, share) of a region's colours, the largest first."""
+    return shares_of(_pixels_of(image, region))
+
+
+def _pixels_of(image: Image, region: Region) -> np.ndarray:
+    """Pixels [N, 3] of a region's mask, else of the middle of its box; thinned out where there are very many."""
     if region.mask is not None and region.mask.area:
         window = image.crop(region.mask.box)
         chosen = window.pixels[region.mask.on(window)]
@@ -98,4 +122,4 @@ def color_shares(image: Image, region: Region) -> list[tuple[str, float]]:
     if not len(chosen):
         raise ToolError("COLOR: the region holds no pixel of this picture")
     step = max(1, len(chosen) // _MOST_PIXELS)
-    return shares_of(chosen[::step])
+    return chosen[::step]

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..errors import LimitError, ToolError
-from .color import COLOR_NAMES, color_shares
+from .color import COLOR_NAMES, main_color
 from .values import Image, Region
 
 MOST_CHARACTERS = 1000
@@ -204,7 +204,7 @@ def _text_of(region: Region, field: str, image: Image | None) -> str:
         return region.text or ""
     if image is None:
         raise ToolError("FILTER: a condition on color needs the picture; add image=IMAGE")
-    return color_shares(image, region)[0][0]
+    return main_color(image, region)
 
 
 def _number_test(field: str, compare: Callable[[float, float], bool], written: str) -> Test:

@@ -39,8 +39,9 @@ def color_of(name: str) -> tuple[int, int, int]:
 
 
 def caption_of(region: Region) -> str:
-    """What a tag says: the label, else the text that was read; and a model's score in percent."""
-    name = " ".join((region.label or region.text or "").split())
+    """What a tag says: the label, or of a line of text what was read; and a model's score in percent."""
+    said = region.text if region.text and region.label in ("", "text") else region.label
+    name = " ".join(said.split())
     if len(name) > _MOST_LETTERS:
         name = name[: _MOST_LETTERS - 1] + "…"
     if region.score >= 1.0:

@@ -15,6 +15,7 @@ INSIDE_SHARE = 0.9  # of a region's box that must lie in the other to be inside 
 OVERLAP_SHARE = 0.5  # of the narrower extent that two boxes may share on an axis and still lie side by side
 TOUCH_SHARE = 0.05  # gap, as a share of the smaller box's shorter side, that still counts as touching
 TOUCH_PIXELS = 2.0  # and the least such gap
+SAME_PIXELS = 0.5  # by which corners may differ where two regions are one thing: stored boxes are rounded
 LEVEL_SHARE = 0.5  # of the lower box's height that two boxes must share to stand in one row
 
 
@@ -94,7 +95,9 @@ def check_frame(op: str, image: Image, regions: Iterable[Region], *, inside: boo
                 f"{op}: the region '{name}' was found in another picture than the one given; "
                 "find it in this picture first"
             )
-        if inside and intersection(region.box, image.extent) <= 0:
+        box, extent = region.box, image.extent
+        apart = box[2] <= extent[0] or box[0] >= extent[2] or box[3] <= extent[1] or box[1] >= extent[3]
+        if inside and apart:
             raise ToolError(f"{op}: the region '{name}' lies outside the part of the picture that was given")
 
 
@@ -170,8 +173,8 @@ def _masks_within(a: Region, b: Region, reach: float) -> bool:
 
 
 def same_place(a: Region, b: Region) -> bool:
-    """Whether two regions are one thing seen twice, as LOC's and SEG's of one detection are: their boxes are equal."""
-    return a.box == b.box
+    """Whether two regions are one thing seen twice, as LOC's and SEG's of one detection are: their boxes agree."""
+    return all(abs(p - q) <= SAME_PIXELS for p, q in zip(a.box, b.box, strict=True))
 
 
 RELATIONS: dict[str, Callable[[Region, Region], bool]] = {

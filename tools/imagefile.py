@@ -63,7 +63,9 @@ def open_image(source: Source, limits: Limits = DEFAULT_LIMITS) -> Image:
             picture.load()
             pixels = _upright_rgb(picture, name)
         except (OSError, SyntaxError, ValueError, EOFError, PIL.Image.DecompressionBombError) as error:
-            raise ImageError(f"{name}: the {picture.format} data cannot be decoded ({_line(error)})") from error
+            raise ImageError(
+                f"{name}: the {picture.format} data cannot be decoded ({_line(error)})"
+            ) from error
     height, width = pixels.shape[:2]
     path = os.fspath(source) if isinstance(source, str | os.PathLike) else None
     return Image(size=(width, height), pixels=pixels, source=path)
@@ -90,7 +92,9 @@ def save_image(image: Image, path: str | os.PathLike[str]) -> Path:
     """
     target = Path(path)
     if target.suffix.lower() not in _WRITERS:
-        raise InputError(f"{target.name}: pictures are written as {', '.join(_WRITERS)}; choose one of these suffixes")
+        raise InputError(
+            f"{target.name}: pictures are written as {', '.join(_WRITERS)}; choose one of these suffixes"
+        )
     kind, options = _WRITERS[target.suffix.lower()]
     buffer = io.BytesIO()
     PIL.Image.fromarray(image.pixels).save(buffer, kind, **options)
@@ -103,7 +107,9 @@ def write_whole(path: str | os.PathLike[str], data: bytes) -> Path:
     if target.is_symlink():
         raise InputError(f"{target} is a symbolic link; outputs are not written through links")
     temporary = target.with_name(f".{target.name[:80]}.{secrets.token_hex(6)}.tmp")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0), 0o644)
+    descriptor = os.open(
+        temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0), 0o644
+    )
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
@@ -167,7 +173,9 @@ def _check_bytes(name: str, size: int, limits: Limits) -> None:
     if size == 0:
         raise ImageError(f"{name} is empty")
     if size > limits.max_bytes:
-        raise ImageError(f"{name}: {size / 2**20:.1f} MiB is over the limit of {limits.max_bytes / 2**20:.0f} MiB")
+        raise ImageError(
+            f"{name}: {size / 2**20:.1f} MiB is over the limit of {limits.max_bytes / 2**20:.0f} MiB"
+        )
 
 
 def _read(source: Source, limits: Limits) -> tuple[str, io.BytesIO]:
@@ -192,14 +200,15 @@ def _read(source: Source, limits: Limits) -> tuple[str, io.BytesIO]:
 
 def _header(file: IO[bytes], name: str, limits: Limits) -> PIL.Image.Image:
     """Open without decoding, in one of the allowed formats and within the limits."""
-    PIL.ImageFile.LOAD_TRUNCATED_IMAGES = False  # other libraries turn it on, and a cut file would pass as grey
+    # other libraries turn it on, and a cut file would pass with grey where it ends
+    PIL.ImageFile.LOAD_TRUNCATED_IMAGES = False
     try:
         picture = PIL.Image.open(file, formats=FORMATS)
     except (PIL.Image.DecompressionBombError, PIL.Image.DecompressionBombWarning) as error:
         raise ImageError(f"{name}: over the limit of {limits.max_pixels / 1e6:.0f} megapixels") from error
     except PIL.UnidentifiedImageError as error:
         raise ImageError(f"{name} is not a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} picture") from error
-    except Exception as error:  # header parsers raise many kinds on hostile bytes; each is one unreadable file
+    except Exception as error:  # header parsers raise many kinds on hostile bytes
         raise ImageError(f"{name}: damaged header ({_line(error)})") from error
     width, height = picture.size
     if width < 1 or height < 1:
@@ -215,7 +224,8 @@ def _header(file: IO[bytes], name: str, limits: Limits) -> PIL.Image.Image:
 
 def _described(picture: PIL.Image.Image) -> tuple[str, int, int]:
     width, height = picture.size
-    kind = "JPEG" if picture.format == "MPO" else str(picture.format)  # MPO: a JPEG with further frames behind it
+    # MPO is a JPEG with further frames behind it
+    kind = "JPEG" if picture.format == "MPO" else str(picture.format)
     raw = picture.info.get("exif") if kind == "PNG" else True  # asking a PNG for EXIF would decode it
     if raw and _orientation(picture) in _SIDEWAYS:
         width, height = height, width

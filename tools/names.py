@@ -194,7 +194,9 @@ _TAILS = re.compile(
     r"\s(?:in|on|at|with|without|wearing|holding|riding|carrying|near|behind|under|above|below|beside|that|who|which"
     r"|from|to|next|sitting|standing|walking|playing|looking|inside|by)\s.*$"
 )
-_PARTS = re.compile(r"^(?:piece|slice|group|pair|bunch|herd|flock|crowd|row|couple|set|pile|kind|type)s?\s+of\s+")
+_PARTS = re.compile(
+    r"^(?:piece|slice|group|pair|bunch|herd|flock|crowd|row|couple|set|pile|kind|type)s?\s+of\s+"
+)
 
 
 @dataclass(frozen=True)
@@ -270,8 +272,9 @@ def canonical(label: str) -> str:
     text = " ".join(words)
     if text in same:
         return same[text]
-    last = words[-1] if len(words) == 1 or words[-1] != "glasses" else "glass"  # 'wine glasses' are no spectacles
-    single = " ".join([*words[:-1], last if last != words[-1] else singular(last)])
+    if len(words) > 1 and words[-1] == "glasses":  # 'wine glasses' are no spectacles
+        words[-1] = "glass"
+    single = " ".join([*words[:-1], singular(words[-1])])
     return same.get(single, single)
 
 

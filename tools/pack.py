@@ -285,7 +285,9 @@ def _source(value: Any, where: str) -> str:
 
 
 def _hex(value: Any, length: int, where: str) -> str:
-    text = _text(value, where).lower()
+    if not isinstance(value, str):  # YAML reads some digests as numbers
+        raise InputError(f"{where}: put the {length} hexadecimal digits in quotes")
+    text = value.lower()
     if text and not re.fullmatch(f"[0-9a-f]{{{length}}}", text):
         raise InputError(f"{where}: {length} hexadecimal digits are expected")
     return text

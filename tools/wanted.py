@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from .color import COLOR_NAMES, color_shares
+from .color import COLOR_NAMES, color_shares, main_color
 from .names import matched
 from .values import Image, Region, Regions
 
-COLOR_SHARE = 0.25  # of a thing's pixels that must have a colour for it to be 'a red bus'; shade and glass take the rest
+COLOR_SHARE = 0.25  # of a thing's pixels that make it 'a red bus' also where another colour is its main one
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,5 +71,7 @@ def keep_wanted(image: Image, regions: Iterable[Region], wanted: Iterable[Want])
 
 def _in_color(image: Image, region: Region, colors: set[str]) -> bool:
     if "" in colors:
+        return True
+    if main_color(image, region) in colors:
         return True
     return any(name in colors and share >= COLOR_SHARE for name, share in color_shares(image, region))

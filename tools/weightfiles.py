@@ -47,7 +47,9 @@ def find(spec: RoleSpec, models_dir: Path | None) -> Path | None:
         places += [models_dir / given, models_dir / given.name]
     places += [spec.folder / given, pulled_folder() / given]
     for place in places:
-        if place.exists() and not (place.is_dir() and any(not (place / f.name).is_file() for f in spec.files)):
+        if place.exists() and not (
+            place.is_dir() and any(not (place / f.name).is_file() for f in spec.files)
+        ):
             return place
     return None
 
@@ -227,8 +229,11 @@ def _snapshot(spec: RoleSpec, target: Path) -> None:
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     name, _, revision = spec.source.removeprefix("hf:").partition("@")
+    # kept when it breaks off: the next pull goes on from there
+    part = target.with_name(f".{target.name}.part")
     try:
-        snapshot_download(name, revision=revision or None, local_dir=target, allow_patterns=_HF_PATTERNS)
+        snapshot_download(name, revision=revision or None, local_dir=part, allow_patterns=_HF_PATTERNS)
+        os.replace(part, target)
     except (OSError, HfHubHTTPError, LocalEntryNotFoundError, ValueError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0][:160]
         raise ModelFileError(f"hf:{name}: cannot be fetched ({reason})") from error

@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Iterable
 from itertools import islice
+from typing import TextIO
 
 from ...errors import SightlineError
-from .stream import CHINESE_SHARE, SPLITS, planner_examples
+from .stream import CHINESE_SHARE, SPLITS, PlannerExample, planner_examples
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -17,13 +19,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--split", default="train", choices=list(SPLITS), help="which examples")
     parser.add_argument("--seed", type=int, default=0, help="the stream's seed")
     parser.add_argument("--count", type=int, default=1000, help="how many rows")
-    parser.add_argument("--chinese", type=float, default=CHINESE_SHARE, help="share of Chinese requests, 0 to 1")
+    parser.add_argument(
+        "--chinese", type=float, default=CHINESE_SHARE, help="share of Chinese requests, 0 to 1"
+    )
     parser.add_argument("--family", action="append", default=[], help="only this family; may be repeated")
     parser.add_argument("--out", default="-", help="the file to write; - for standard output")
     options = parser.parse_args(arguments)
     try:
         rows = islice(
-            planner_examples(options.seed, options.split, options.chinese, tuple(options.family)), options.count
+            planner_examples(options.seed, options.split, options.chinese, tuple(options.family)),
+            options.count,
         )
         if options.out == "-":
             _write(rows, sys.stdout)
@@ -36,7 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _write(rows, file) -> None:  # type: ignore[no-untyped-def]
+def _write(rows: Iterable[PlannerExample], file: TextIO) -> None:
     for row in rows:
         file.write(json.dumps(row.to_json(), ensure_ascii=False) + "\n")
 

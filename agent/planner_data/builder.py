@@ -9,16 +9,33 @@ _KINDS = {
     "BOX": ("LOC",),
     "OBJ": ("FACEDET", "SEG", "SEGMENT", "SELECT", "CLASSIFY", "FILTER", "RELATE", "LABEL"),
     "TEXT": ("OCR",),
-    "LIST": ("LIST", "LABELS", "TEXTS", "NUMBERS", "COLORS"),
+    "LIST": ("LIST", "LABELS", "TEXTS", "NUMBERS", "COLORS", "TALLY"),
     "IMAGES": ("CROPS",),
     "IMAGE": (
-        *("CROP", "CROP_LEFTOF", "CROP_RIGHTOF", "CROP_ABOVE", "CROP_BELOW", "CROP_FRONTOF", "CROP_INFRONTOF"),
-        *("CROP_INFRONT", "CROP_BEHIND", "CROP_AHEAD", "COLORPOP", "BGBLUR", "BLUR", "HIGHLIGHT", "TAG", "EMOJI"),
+        *(
+            "CROP",
+            "CROP_LEFTOF",
+            "CROP_RIGHTOF",
+            "CROP_ABOVE",
+            "CROP_BELOW",
+            "CROP_FRONTOF",
+            "CROP_INFRONTOF",
+        ),
+        *(
+            "CROP_INFRONT",
+            "CROP_BEHIND",
+            "CROP_AHEAD",
+            "COLORPOP",
+            "BGBLUR",
+            "BLUR",
+            "HIGHLIGHT",
+            "TAG",
+            "EMOJI",
+        ),
         "REPLACE",
     ),
 }
 KIND_OF = {op: kind for kind, ops in _KINDS.items() for op in ops}
-_PICTURE_OPS = frozenset(_KINDS["IMAGE"])
 
 
 class Ref(str):

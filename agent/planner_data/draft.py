@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable
 
 from .builder import Builder, Ref
+from .lexicon import english
 from .referents import Referent, ReferentSampler, Thing, slots_of
 
 QUESTION = "\x03"  # in a program: the request's own core sentence, filled in once its wording is fixed
@@ -52,12 +53,10 @@ class Draft:
     def named(self, suffix: str, names: list[str]) -> Ref:
         """A thing out of a list of English names where the request is English, else any noun."""
         if self.language == "en" and not self.sampler.nouns.held_out and self.rng.random() < 0.6:
-            from .lexicon import english
-
             thing = Thing(english(self.rng.choice(names)))
             self.note(thing, suffix)
             return thing.steps(self.steps)
         return self.one(suffix, deep=0.15)
 
 
-Family = Callable[[Draft], str]
+Family = Callable[[Draft], Ref]  # fills the draft and returns the result's name

@@ -6,10 +6,12 @@ from collections.abc import Callable
 
 from .builder import IMAGE, Ref
 from .draft import Draft, Family
-from .families import _amount, _bound, _color, _colorless, _text, _word
-from .lexicon import words
+from .families import colorless, relation_check
+from .fillers import literal, say_amount, say_bound, say_color, say_word
+from .lexicon import article, words
 from .patterns import render
 from .phrasebook import phrasebook, surfaces
+from .reading import text_on_check
 
 
 def crop(d: Draft) -> Ref:
@@ -65,7 +67,7 @@ def redact(d: Draft, image: Ref = IMAGE) -> Ref:
     return d.steps.add("BLUR", image=image, object=regions)
 
 
-def _outlined(op: str) -> Callable[[Draft, Ref], Ref]:
+def _outlined(op: str) -> Callable[..., Ref]:
     def edit(d: Draft, image: Ref = IMAGE) -> Ref:
         return d.steps.add(op, image=image, object=d.steps.masks(d.one(deep=0.2)))
 
@@ -81,8 +83,10 @@ def highlight(d: Draft, image: Ref = IMAGE) -> Ref:
 
 
 def highlight_word(d: Draft) -> Ref:
-    word = _word(d)
-    lines = d.steps.add("FILTER", object=d.steps.add("OCR", image=IMAGE), where=f"text contains {_text(word)}")
+    word = say_word(d)
+    lines = d.steps.add(
+        "FILTER", object=d.steps.add("OCR", image=IMAGE), where=f"text contains {literal(word)}"
+    )
     return d.steps.add("HIGHLIGHT", image=IMAGE, object=lines)
 
 
@@ -110,8 +114,6 @@ def replace(d: Draft, image: Ref = IMAGE) -> Ref:
     if d.language == "zh":
         d.slots["new"] = new.phrase("zh")
     else:
-        from .lexicon import article
-
         d.slots["new"] = article(new.phrase("en"))
     prompt = f"{new.color} {new.noun.english}" if new.color else new.noun.english
     return d.steps.add("REPLACE", image=image, object=regions, prompt=prompt)
@@ -198,15 +200,9 @@ def statement(d: Draft) -> Ref:
     return verdict
 
 
-def _claim_relation(d: Draft) -> Ref:
-    from .families import relation_check
-
-    return relation_check(d)
-
-
 def _claim_count(d: Draft) -> Ref:
-    sign = _bound(d)
-    return d.steps.verdict(f"{{{d.steps.count(d.many(deep=0.1))}}} {sign} {_amount(d)}")
+    sign = say_bound(d)
+    return d.steps.verdict(f"{{{d.steps.count(d.many(deep=0.1))}}} {sign} {say_amount(d)}")
 
 
 def _claim_more(d: Draft) -> Ref:
@@ -215,15 +211,9 @@ def _claim_more(d: Draft) -> Ref:
 
 
 def _claim_color(d: Draft) -> Ref:
-    color = _color(d)
-    answer = d.steps.add("COLOR", image=IMAGE, object=_colorless(d, deep=0.15))
+    color = say_color(d)
+    answer = d.steps.add("COLOR", image=IMAGE, object=colorless(d, deep=0.15))
     return d.steps.verdict(f"'{color}' in {{{answer}}}")
-
-
-def _claim_text(d: Draft) -> Ref:
-    from .families import text_on_check
-
-    return text_on_check(d)
 
 
 _STATEMENTS: dict[str, Callable[[Draft], Ref]] = {
@@ -231,15 +221,18 @@ _STATEMENTS: dict[str, Callable[[Draft], Ref]] = {
     "absent": lambda d: d.steps.verdict(f"{{{d.steps.count(d.many(deep=0.1))}}} == 0"),
     "count": _claim_count,
     "color": _claim_color,
-    "relation": _claim_relation,
+    "relation": relation_check,
     "more": _claim_more,
-    "text": _claim_text,
+    "text": text_on_check,
 }
 
 CHANGING: dict[str, tuple[Family, float]] = {
     **{f.__name__: (f, 1.0) for f in (crop, tag, redact, highlight, emoji, replace, region_what, statement)},
     **{n: (f, 1.0) for n, f in (("color_pop", color_pop), ("blur_background", blur_background))},
-    **{f.__name__: (f, 0.7) for f in (crop_each, tag_known, region_color, region_segment, region_read, region_edit)},
+    **{
+        f.__name__: (f, 0.7)
+        for f in (crop_each, tag_known, region_color, region_segment, region_read, region_edit)
+    },
     **{f.__name__: (f, 0.5) for f in (tag_color, tag_text, highlight_word)},
     **{f.__name__: (f, 1.0) for f in (two_edits, conditional)},
 }

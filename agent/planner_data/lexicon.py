@@ -55,25 +55,31 @@ def english_plural(name: str) -> str:
     return first + space + (irregular or plural(last)) + of + rest
 
 
-_PLURALS = {
-    **{w: w for w in ("scissors", "glasses", "sunglasses", "trousers", "jeans", "shorts", "goggles", "headphones")},
-    **{w: w for w in ("pliers", "tweezers", "pajamas", "handcuffs", "deer", "salmon", "trout", "shrimp", "aircraft")},
-    **{"man": "men", "woman": "women", "child": "children", "foot": "feet", "tooth": "teeth", "goose": "geese"},
-    **{"policeman": "policemen", "fisherman": "fishermen", "snowman": "snowmen", "wolf": "wolves", "shelf": "shelves"},
-    **{"bookshelf": "bookshelves", "calf": "calves", "loaf": "loaves", "knife": "knives", "wife": "wives"},
-    **{"person": "people", "mouse": "mice", "leaf": "leaves", "scarf": "scarves", "sheep": "sheep", "fish": "fish"},
-    **{"goldfish": "goldfish", "louse": "lice", "half": "halves", "hoof": "hooves", "elf": "elves", "die": "dice"},
-    **{"potato": "potatoes", "tomato": "tomatoes", "mango": "mangoes", "buffalo": "buffaloes", "cattle": "cattle"},
-    **{"furniture": "furniture", "octopus": "octopuses", "cactus": "cacti", "seaman": "seamen", "gentleman": "gentlemen"},
-}
+# Nouns that WordNet and users need beyond the regular rule: unchanged ones, and single=plural.
+_UNCHANGED = """
+    scissors glasses sunglasses trousers jeans shorts goggles headphones pliers tweezers pajamas
+    handcuffs deer salmon trout shrimp aircraft sheep fish goldfish cattle furniture
+"""
+_IRREGULAR = """
+    man=men woman=women child=children foot=feet tooth=teeth goose=geese policeman=policemen
+    fisherman=fishermen snowman=snowmen wolf=wolves shelf=shelves bookshelf=bookshelves calf=calves
+    loaf=loaves knife=knives wife=wives person=people mouse=mice leaf=leaves scarf=scarves louse=lice
+    half=halves hoof=hooves elf=elves die=dice potato=potatoes tomato=tomatoes mango=mangoes
+    buffalo=buffaloes octopus=octopuses cactus=cacti seaman=seamen gentleman=gentlemen
+"""
+_PLURALS: dict[str, str] = {name: name for name in _UNCHANGED.split()}
+_PLURALS |= dict(pair.split("=") for pair in _IRREGULAR.split())
 
 
 @cache
 def english_nouns(held_out: bool) -> tuple[str, ...]:
     """Nouns from WordNet: those that training uses, or those it never sees."""
     scene = set(KINDS) | set(words()["everyday"]) | set(words()["people"]) | set(words()["text_things"])
+    colors = (*words()["colors"], "grey")  # "white violet" would be read as a violet that is white
     names = [n for n in _read("nouns_en.txt") if n not in scene and n not in reserved_words()]
-    return tuple(n for n in names if is_held_out(n) == held_out)
+    names = [n for n in names if n.partition(" ")[0] not in colors]
+    translated = {noun.english for noun in chinese_nouns()}  # seen in programs for Chinese requests
+    return tuple(n for n in names if (is_held_out(n) and n not in translated) == held_out)
 
 
 @cache

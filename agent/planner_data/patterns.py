@@ -9,9 +9,9 @@ character `!` marks a command, `~` a phrase that takes no opener; a line that en
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 
 from ...errors import InputError
 
@@ -48,7 +48,7 @@ def compile_pattern(text: str, identifier: str) -> Pattern:
     return Pattern(identifier, text, kind, tuple(_parse(body)))
 
 
-@lru_cache(maxsize=None)
+@cache
 def _parse(body: str) -> list[Node]:
     position = 0
 
@@ -77,14 +77,18 @@ def _parse(body: str) -> list[Node]:
                 end = ")" if char == "(" else "]"
                 inner = sequence(end)
                 if body[position : position + 1] != end:
-                    raise InputError(f"phrasing pattern {body!r}: {char} at column {position} is never closed")
+                    raise InputError(
+                        f"phrasing pattern {body!r}: {char} at column {position} is never closed"
+                    )
                 position += 1
                 options[-1].append(("choice", [*inner, []] if char == "[" else inner))
             elif char == "{" or (char == "<" and body[position : position + 1].isalpha()):
                 flush()
                 end_at = body.find("}" if char == "{" else ">", position)
                 if end_at < 0:
-                    raise InputError(f"phrasing pattern {body!r}: {char} at column {position} is never closed")
+                    raise InputError(
+                        f"phrasing pattern {body!r}: {char} at column {position} is never closed"
+                    )
                 options[-1].append(("slot" if char == "{" else "macro", body[position:end_at]))
                 position = end_at + 1
             elif char in ")]}":
@@ -137,14 +141,21 @@ def render(
     return "".join(parts)
 
 
-def _render(nodes, slots, macros, draw, parts) -> None:  # type: ignore[no-untyped-def]
+def _render(
+    nodes: Sequence_ | tuple[Node, ...],
+    slots: Mapping[str, str],
+    macros: Mapping[str, list[list[Node]]],
+    draw: Callable[[], float],
+    parts: list[str],
+) -> None:
     for node in nodes:
-        if node.__class__ is str:
+        if isinstance(node, str):
             parts.append(node)
             continue
         tag, value = node
         if tag == "slot":
-            parts.append(OPEN + slots[value] + CLOSE)
+            parts.append(OPEN + slots[str(value)] + CLOSE)
         else:
-            options = macros[value] if tag == "macro" else value
+            options = macros[str(value)] if tag == "macro" else value
+            assert isinstance(options, list)
             _render(options[int(draw() * len(options))], slots, macros, draw, parts)

@@ -71,13 +71,16 @@ def phrasebook() -> Phrasebook:
             for block, text in blocks.items():
                 language, _, kind = block.partition("_")
                 if language not in LANGUAGES or kind not in ("", "test"):
-                    raise InputError(f"templates/{entry}: {family} has a block {block!r}; use en, en_test, zh, zh_test")
+                    raise InputError(
+                        f"templates/{entry}: {family} has a block {block!r}; use en, en_test, zh, zh_test"
+                    )
                 lines = [line.strip() for line in text.splitlines() if line.strip()]
                 key = (family, language, kind == "test")
                 if key in patterns:
                     raise InputError(f"templates/{entry}: {family}.{block} is there twice")
                 mark = "t" if kind else ""
                 patterns[key] = tuple(
-                    compile_pattern(line, f"{family}.{language}.{mark}{number}") for number, line in enumerate(lines)
+                    compile_pattern(line, f"{family}.{language}.{mark}{number}")
+                    for number, line in enumerate(lines)
                 )
     return Phrasebook(patterns, macros)

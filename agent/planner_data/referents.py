@@ -1,6 +1,6 @@
 """The grammar of things: one tree gives both the words ("the red car left of the tree") and the steps that find it.
 
-    referent := noun | colour noun | extreme referent | referent relation referent
+referent := noun | colour noun | extreme referent | referent relation referent
 """
 
 from __future__ import annotations
@@ -100,7 +100,10 @@ class ReferentSampler:
     def __init__(self, nouns: NounSampler) -> None:
         self.nouns = nouns
         colors = words()["colors"]
-        self._colors = {"en": [(c, c) for c in colors], "zh": [(c, w) for c, ws in colors.items() for w in ws]}
+        self._colors = {
+            "en": [(c, c) for c in colors],
+            "zh": [(c, w) for c, ws in colors.items() for w in ws],
+        }
         self._colors["en"].append(("gray", "grey"))
         self._relations = _pairs(surfaces()["relations"])
         self._extremes = _pairs(surfaces()["extremes"])
@@ -149,7 +152,9 @@ def _pairs(table: dict[str, dict[str, list[str]]]) -> dict[str, list[tuple[str, 
     result: dict[str, list[tuple[str, str]]] = {}
     for language, by_key in table.items():
         longest = max(len(said) for said in by_key.values())
-        result[language] = [(key, said[i % len(said)]) for key, said in by_key.items() for i in range(longest)]
+        result[language] = [
+            (key, said[i % len(said)]) for key, said in by_key.items() for i in range(longest)
+        ]
     return result
 
 

@@ -10,10 +10,11 @@ from itertools import accumulate
 from typing import Any
 
 from ...errors import InputError
+from ...programs.printer import quote
 from .draft import QUESTION, Draft, Family
 from .editing import CHANGING
 from .families import LOOKING
-from .lexicon import NounSampler
+from .lexicon import NounSampler, words
 from .patterns import render
 from .phrasebook import phrasebook
 from .referents import ReferentSampler
@@ -28,6 +29,12 @@ SPLITS = {
     "test_nouns": (False, True),
 }
 CHINESE_SHARE = 0.25
+# Families whose requests name no thing: they say nothing about unseen nouns.
+NOUNLESS = frozenset(
+    "read_all text_check find_text text_lines sum_numbers largest_number vqa_scene caption inventory count_all faces "
+    "find_faces tally two_same tag_known highlight_word region_what region_color region_segment region_read "
+    "region_edit".split()
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,17 +79,26 @@ def planner_examples(
         raise InputError(f"no planner family {unknown[0]!r}; there are {', '.join(FAMILIES)}")
     held_out_phrasing, held_out_nouns = SPLITS[split]
     sampler = _referents(held_out_nouns)
-    chosen = families or tuple(FAMILIES)
+    chosen = tuple(n for n in families or FAMILIES if not (held_out_nouns and n in NOUNLESS))
+    if not chosen:
+        raise InputError(f"split {split} needs a family whose requests name things; {families[0]} names none")
     weights = list(accumulate(FAMILIES[name][1] for name in chosen))
     rng = random.Random(f"planner {split} {seed}")
     while True:
         family = rng.choices(chosen, cum_weights=weights)[0]
         language = "zh" if rng.random() < chinese else "en"
-        yield draw(rng, family, language, sampler, held_out_phrasing)
+        example = draw(rng, family, language, sampler, held_out_phrasing)
+        if example.nouns or not held_out_nouns:
+            yield example
 
 
 def draw(
-    rng: random.Random, family: str, language: str, sampler: ReferentSampler, held_out: bool, pattern: int | None = None
+    rng: random.Random,
+    family: str,
+    language: str,
+    sampler: ReferentSampler,
+    held_out: bool,
+    pattern: int | None = None,
 ) -> PlannerExample:
     """One example of a family; `pattern` chooses the phrasing by number, else it is drawn."""
     book = phrasebook()
@@ -98,16 +114,17 @@ def draw(
     request, core = speak(phrasing, draft.slots, book, rng, language, held_out, quoted, style)
     if quoted:
         program = _fill(program, question if question is not None else core)
-    return PlannerExample(request, program, family, phrasing.id, language, tuple(dict.fromkeys(draft.nouns)))
+    nouns = tuple(noun for noun in dict.fromkeys(draft.nouns) if noun in program)
+    return PlannerExample(request, program, family, phrasing.id, language, nouns)
 
 
 def _question(draft: Draft, style: str) -> str:
     """A question about the world, worded and styled, for ASK to be given as it stands in the request."""
-    from .lexicon import words
-
     draft.simple()
     draft.simple("2")
-    draft.slots["country"] = draft.rng.choice(words()["countries" if draft.language == "en" else "countries_zh"])
+    draft.slots["country"] = draft.rng.choice(
+        words()["countries" if draft.language == "en" else "countries_zh"]
+    )
     book = phrasebook()
     pattern = draft.rng.choice(book.get("questions", draft.language))
     text = tidy(strip_marks(render(pattern.nodes, draft.slots, book.macros, draft.rng)))
@@ -118,6 +135,4 @@ def _question(draft: Draft, style: str) -> str:
 
 def _fill(program: str, question: str) -> str:
     """Put a question, quoted as the printer quotes it, where the program has the placeholder."""
-    from ...programs.printer import quote
-
     return program.replace(quote(QUESTION), quote(question))

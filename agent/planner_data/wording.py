@@ -44,17 +44,19 @@ def speak(
     """
     core = render(pattern.nodes, slots, book.macros, rng)
     if language == "zh":
-        return _chinese(core, pattern, book, rng, held_out, style)
+        return _chinese(core, pattern, book, rng, held_out, verbatim, style)
     core = tidy(core)
     if not verbatim:
         core = _noise(core, rng)
-    core = strip_marks(core)
+    core = tidy(strip_marks(core))
     opener = closer = ""
     if pattern.kind != "phrase" and rng.random() < 0.25:
         opener = _opener(pattern, book, rng, "en", held_out)
-    if pattern.kind != "phrase" and rng.random() < 0.07:
+    if pattern.kind != "phrase" and not verbatim and rng.random() < 0.07:
         closer = _pick(book, "close_command" if pattern.kind == "command" else "close_question", rng)
-    asks = core.endswith("?") or (opener.startswith(("can", "could", "would", "any")) and pattern.kind == "command")
+    asks = core.endswith("?") or (
+        opener.startswith(("can", "could", "would", "any")) and pattern.kind == "command"
+    )
     core = core.rstrip("?.") if not core.endswith("...") else core
     mark = "?" if asks else ("." if pattern.kind in ("command", "statement") and rng.random() < 0.6 else "")
     if style == "bare":
@@ -75,7 +77,13 @@ def speak(
 
 
 def _chinese(
-    core: str, pattern: Pattern, book: Phrasebook, rng: random.Random, held_out: bool, style: str
+    core: str,
+    pattern: Pattern,
+    book: Phrasebook,
+    rng: random.Random,
+    held_out: bool,
+    verbatim: bool,
+    style: str,
 ) -> tuple[str, str]:
     core = strip_marks(core).strip()
     opener = ""
@@ -85,7 +93,7 @@ def _chinese(
     core = core.rstrip("？。")
     if style != "bare":
         core += "？" if asks else ("。" if pattern.kind == "command" and rng.random() < 0.5 else "")
-        if rng.random() < 0.05:
+        if not verbatim and rng.random() < 0.05:
             core = core.replace("？", "?")
     return opener + core, core
 
@@ -109,7 +117,9 @@ def _noise(text: str, rng: random.Random) -> str:
     if roll > 0.08:
         return text
     pieces = re.split(f"({OPEN}[^{CLOSE}]*{CLOSE})", text)
-    places = [i for i, piece in enumerate(pieces) if piece and not piece.startswith(OPEN) and CLOSE not in piece]
+    places = [
+        i for i, piece in enumerate(pieces) if piece and not piece.startswith(OPEN) and CLOSE not in piece
+    ]
     if not places:
         return text
     chosen = rng.choice(places)

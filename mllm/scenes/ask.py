@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from random import Random
+from typing import TypeVar
 
 from . import habits, phrasing, vocabulary
 from .phrasing import Query, say
 from .schema import Box, Scene, SceneObject, Turn
 from .view import ASKED_CATEGORIES, View
 
+T = TypeVar("T")
 Evidence = tuple[Query | str, tuple[int, ...]]  # a phrase, or a label, and the objects that it points at
 
 COLOR_NAMES: tuple[str, ...] = tuple(vocabulary.COLORS)
@@ -29,7 +31,7 @@ class Ask:
         self.language = language
         self.split = split
 
-    def pick(self, values: Sequence):  # type: ignore[no-untyped-def, type-arg]
+    def pick(self, values: Sequence[T]) -> T:
         """One of `values`, uniformly (several times faster than `Random.choice`)."""
         return values[int(self.random() * len(values))]
 

@@ -103,10 +103,10 @@ def subquestion(ask: Ask) -> Turn | None:
     if "<box:" in made.parts[0][1]:
         if roll < 0.6:
             return None  # places are joined through boxes, which the relation task trains with its rationale
-        hidden, kept = made.parts[1], made.parts[0]
-        chain = f"{kept[0]}{gap}{kept[1]}{_stop(ask)}{gap}{hidden[0]}{gap}___{_stop(ask)}"
+        kept, (asked, place) = made.parts[0], made.parts[1]
+        chain = f"{kept[0]}{gap}{kept[1]}{_stop(ask)}{gap}{asked}{gap}___{_stop(ask)}"
         return ask.turn(
-            "subquestion.fill", hidden[1], evidence=evidence, words={"chain": _unboxed(chain)}, written=True
+            "subquestion.fill", place, evidence=evidence, words={"chain": _unboxed(chain)}, written=True
         )
     if roll < 0.65:
         return ask.turn(
@@ -234,7 +234,7 @@ def compose(ask: Ask) -> Turn | None:
             return None
         number = len(ask.named(query))
         question, facts = _text(ask, "_q.count", (query,)), f"{ask.label(query)}: {number}{stop}"
-        words = {"verb": "is" if number == 1 else "are", **number_words(ask, number, query), "num": str(number)}
+        words = {**number_words(ask, number, query), "num": str(number)}
         answer = _text(ask, "_s.count", (query,), **words)
     elif form == "color":
         pool = ask.view.colored()

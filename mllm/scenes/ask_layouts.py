@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from . import habits
 from .ask import Ask
 from .describe import number_word
@@ -90,7 +92,7 @@ def claim(ask: Ask) -> tuple[bool, Claim] | None:
 
 
 def _evidence(ask: Ask, queries: tuple[Query, ...]) -> list[tuple[Query, tuple[int, ...]]]:
-    return [(q, ask.named(q)) for q in queries] if queries else [(Query("block"), ask.named(Query("block")))]
+    return [(q, ask.named(q)) for q in queries or (Query(),)]
 
 
 def _words(ask: Ask, number: int, noun: str, queries: tuple[Query, ...]) -> dict[str, str]:
@@ -98,8 +100,8 @@ def _words(ask: Ask, number: int, noun: str, queries: tuple[Query, ...]) -> dict
         return {}
     if ask.language == "zh":
         return {"num": str(number)}
-    words = {"num": number_word(number) if ask.flip() else str(number)}
     one = number == 1
+    words = {"num": number_word(number) if ask.flip() else str(number), "are": "is" if one else "are"}
     if noun == "plnum":
         surface = forms(queries[0], "en")
         words["plnum"] = surface["n"] if one else surface["pl"]
@@ -139,7 +141,7 @@ def _tower_claim(ask: Ask, form: str, stacks: list[list[int]]) -> Draft | None:
     if form == "tower_all_base":
         return len(stacks) > 1 and set(bases) == {color}, (_block(color),), 0, ""
     under = ask.pick(seen)
-    pairs = {(objects[b].color, objects[a].color) for s in stacks for a, b in zip(s, s[1:], strict=False)}
+    pairs = {(objects[b].color, objects[a].color) for s in stacks for a, b in pairwise(s)}
     return (color, under) in pairs, (_block(color), _block(under)), 0, ""
 
 

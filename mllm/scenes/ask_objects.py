@@ -179,7 +179,7 @@ def word(ask: Ask) -> Turn | None:
         return ask.turn("word.what", text, (query,), written=True)
     yes = ask.flip()
     shown = text if yes else ask.pick([w for w in vocabulary.SIGN_WORDS if w != text])
-    others = [view.objects[i].word for i in printed if view.objects[i].word != text]
+    others = [w for i in printed if (w := view.objects[i].word) and w != text]
     if not yes and others and ask.flip():
         shown = ask.pick(others)
     return ask.turn("word.yesno", "yes" if yes else "no", (query,), words={"word": shown})

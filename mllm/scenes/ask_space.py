@@ -8,7 +8,6 @@ from .phrasing import Query
 from .relations import area, distance
 from .schema import Turn
 
-
 LARGER = 1.4  # an area must exceed another by this factor to be called larger
 CLOSER = 1.3  # a distance must exceed another by this factor to be called longer
 
@@ -110,7 +109,6 @@ def like_groups(ask: Ask) -> list[Query] | None:
 
 def compare_numbers(ask: Ask) -> Turn | None:
     """More, fewer, as many: the answer first, then a pair of groups for which it holds."""
-    view = ask.view
     queries = like_groups(ask)
     if queries is None:
         return None

@@ -14,6 +14,7 @@ from .schema import Scene, Turn
 from .view import MAX_COUNT, View
 from .vocabulary import COLORS, MULTICOLOR
 
+
 def make_pair(scene: Scene, rng: Random) -> tuple[Scene, Scene]:
     """A scene and its `sibling`, in either order: a pair worth asking about, in which neither place has more."""
     other = sibling(scene, rng)

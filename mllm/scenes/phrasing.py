@@ -120,6 +120,8 @@ class Template:
                     text = words[name]
                 except KeyError:
                     raise InputError(f"template {''.join(self.literals)!r}: no value for slot {{{slot}}}") from None
+                if name == NUMBERED:
+                    spans.append((at, at + len(text), 0))
             if slot[0].isupper() or (at == 0 and text):
                 text = text[0].upper() + text[1:]
             out.append(text)
@@ -128,6 +130,7 @@ class Template:
         return "".join(out), spans
 
 
+NUMBERED = "plnum"  # the first noun phrase, singular or plural as its number asks
 _NOUN_SLOTS = frozenset({"n", "pl", "a", "the", "m"})
 
 
@@ -141,9 +144,8 @@ def _tables(language: str) -> dict[str, dict[str, tuple[Template, ...]]]:
         if not (path.name.startswith(f"{language}_") and path.name.endswith(".json")):
             continue
         for form, splits in json.loads(path.read_text(encoding="utf-8")).items():
-            if form.startswith("_"):
-                if form in found:
-                    continue
+            if form == "_where" and form in found:
+                continue
             train = tuple(Template(t, i) for i, t in enumerate(splits["train"]))
             test = tuple(Template(t, TEST_PHRASING + i) for i, t in enumerate(splits["test"]))
             found[form] = {"train": train, "test": test, "all": train + test}

@@ -69,15 +69,15 @@ class StarterForConditionalGeneration(PreTrainedModel, GenerationMixin):
         return self.language.head
 
     @torch.no_grad()
-    def perceive(self, pixel_values: Tensor, sharp_values: Tensor | None = None) -> Objects:
-        """Pictures [N, 3, S, S] in -1..1 -> their objects; words are read from `sharp_values` [N, 3, H, H] if given."""
+    def perceive(self, pixel_values: Tensor) -> Objects:
+        """Pictures [N, 3, S, S] in -1..1 -> their objects, printed words read."""
         weight = self.perception.kind.weight
         training = self.perception.training
         self.perception.eval()
         objects = self.perception.detect(pixel_values.to(weight.dtype).contiguous(memory_format=torch.channels_last))
         self.perception.train(training)
         words = {self.config.kinds.index(k) for k in self.config.word_kinds}
-        self.reader.read_into(objects, pixel_values if sharp_values is None else sharp_values, words)
+        self.reader.read_into(objects, pixel_values, words)
         return objects
 
     def object_tokens(self, objects: Objects) -> tuple[Tensor, Tensor]:

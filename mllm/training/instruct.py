@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from ..scenes.pairs import make_pair, make_pair_turns
 from ..scenes.questions import TASKS, make_turns
-from ..scenes.render import render
+from ..scenes.render import Rendered, render
 from ..scenes.schema import Scene, Turn
 from ..scenes.world import SceneConfig, make_scene, split_seed
 from ..starter.connector import Objects
@@ -36,6 +37,8 @@ class InstructStage:
         turns: questions asked of one scene.
         think: chance that an answer comes after its rationale.
         seen_share: share of rows whose objects are found by the model's own perception in a drawn picture.
+        seen_from: step before which `seen_share` counts as nothing.
+        pair_share: share of the other rows that show two pictures.
         text_share: share of rows that hold words only, where there are `texts`.
         texts: (weight, source) pairs.
         texts_per_row: turns in a row of words only.
@@ -56,6 +59,8 @@ class InstructStage:
         turns: int = 10,
         think: float = 0.6,
         seen_share: float = 0.0,
+        seen_from: int = 0,
+        pair_share: float = 0.08,
         text_share: float = 0.0,
         texts: Iterable[tuple[float, TextSource]] = (),
         texts_per_row: int = 4,
@@ -65,7 +70,8 @@ class InstructStage:
         parts: int = 6,
     ) -> None:
         self.model, self.seed, self.batch_size, self.turns, self.think = model, seed, batch, turns, think
-        self.seen_share, self.text_share, self.ramp = seen_share, text_share, ramp
+        self.seen_share, self.seen_from, self.pair_share = seen_share, seen_from, pair_share
+        self.text_share, self.ramp = text_share, ramp
         self.texts, self.texts_per_row = list(texts), texts_per_row
         self.vocabulary = Vocabulary(tokenizer, model.config)
         self.eye = SymbolicEye(model.config)
@@ -80,8 +86,9 @@ class InstructStage:
     def batch(self, step: int) -> list[dict[str, Any]]:
         """Rows number step * batch ... as one batch; the same for every call with the same step."""
         self._step = step
-        plain: list[tuple[Scene, Random]] = []
-        drawn: list[tuple[Scene, Any, Random]] = []
+        seen_share = self.seen_share if step >= self.seen_from else 0.0
+        plain: list[tuple[list[Scene], Random]] = []
+        drawn: list[tuple[list[Rendered], Random]] = []
         rows: list[Row] = []
         for i in range(step * self.batch_size, (step + 1) * self.batch_size):
             rng = Random(f"{self.seed}/{i}")
@@ -91,31 +98,36 @@ class InstructStage:
             full = min(1.0, 0.15 + i / self.ramp) if self.ramp else 1.0
             hard = 1.0 if rng.random() < 0.3 else full
             most = 8 if hard == 1.0 else 2 + round(6 * hard)
-            scene = make_scene(
-                split_seed("train", self.seed, i), SceneConfig(curriculum=hard, max_objects=most)
-            )
-            if rng.random() < self.seen_share:
-                picture = render(scene)
-                drawn.append((picture.scene, picture.image, rng))
+            scene = make_scene(split_seed("train", self.seed, i), SceneConfig(curriculum=hard, max_objects=most))
+            scenes = list(make_pair(scene, rng)) if rng.random() < self.pair_share else [scene]
+            if rng.random() < seen_share:
+                drawn.append(([render(s) for s in scenes], rng))
             else:
-                plain.append((scene, rng))
-        rows += [self.row(scene, self.eye.look(scene, rng), rng) for scene, rng in plain]
+                plain.append((scenes, rng))
+        rows += [self.row(scenes, [self.eye.look(s, rng) for s in scenes], rng) for scenes, rng in plain]
         if drawn:
-            found = self.model.perceive(to_pixels([image for _, image, _ in drawn]))
-            for j, (scene, _image, rng) in enumerate(drawn):
-                rows.append(self.row(scene, detected_slots(found, j, scene), rng))
+            found = self.model.perceive(to_pixels([d.image for pictures, _ in drawn for d in pictures]))
+            at = 0
+            for pictures, rng in drawn:
+                scenes = [d.scene for d in pictures]
+                slots = [detected_slots(found, at + j, scene) for j, scene in enumerate(scenes)]
+                at += len(scenes)
+                rows.append(self.row(scenes, slots, rng))
         return collate(rows, self.model.config, self.parts)
 
-    def row(self, scene: Scene, slots: Slots, rng: Random) -> Row:
-        """One scene and its questions."""
-        numbers = pointer_numbers([slots], [scene], self.model.config)
-        names = list(self.tasks)
-        wanted = rng.choices(names, [self.tasks[n] for n in names], k=self.turns)
-        row = Row([slots])
-        for turn in make_turns(scene, rng, tasks=wanted):
+    def row(self, scenes: list[Scene], slots: list[Slots], rng: Random) -> Row:
+        """One scene, or two, and the questions about them."""
+        numbers = pointer_numbers(slots, scenes, self.model.config)
+        if len(scenes) == 2:
+            turns = make_pair_turns(scenes[0], scenes[1], rng)
+        else:
+            names = list(self.tasks)
+            turns = make_turns(scenes[0], rng, tasks=rng.choices(names, [self.tasks[n] for n in names], k=self.turns))
+        row = Row(slots)
+        for turn in turns:
             if any(i not in numbers for i in turn.objects) and not turn.words_only:
                 continue  # what was not seen must not be learned as if it were
-            row.samples.append(encode_turn(turn, [scene], numbers, self.vocabulary, rng.random() < self.think))
+            row.samples.append(encode_turn(turn, scenes, numbers, self.vocabulary, rng.random() < self.think))
         return row
 
     def text_row(self, rng: Random) -> Row:

@@ -38,9 +38,8 @@ class LoopOptions:
     """How long and how fast to train."""
 
     steps: int = 1000  # optimiser steps in all
-    minutes: float = 0.0  # stop the clock after so many minutes and let the rate fall to zero by then; 0: by steps
     warmup: int = 100  # steps of linear warm-up
-    cooldown: float = 0.35  # part of the run over which the rate falls linearly
+    cooldown: int = 300  # last steps, over which the rate falls linearly
     floor: float = 0.02  # the rate at the end, as a part of its peak
     muon_lr: float = 0.01
     adam_lr: float = 2e-3
@@ -50,10 +49,10 @@ class LoopOptions:
     probe_every: int = 1000
     save_every: int = 500
 
-    def scale(self, step: int, progress: float) -> float:
-        """The rate's factor: warm-up, plateau, linear fall. `progress` is in 0..1 of the run."""
+    def scale(self, step: int) -> float:
+        """The rate's factor: warm-up, plateau, linear fall; a plateau, so that a run can be made longer later."""
         warm = min(1.0, (step + 1) / max(1, self.warmup))
-        left = min(1.0, (1.0 - progress) / max(1e-6, self.cooldown))
+        left = min(1.0, (self.steps - step) / max(1, self.cooldown))
         return warm * max(self.floor, left)
 
 
@@ -116,10 +115,7 @@ def train(
     metrics: dict[str, float] = {}
     try:
         with open(folder / "metrics.jsonl", "a", encoding="utf-8") as lines:
-            while not stop[0]:
-                progress = spent / 60 / options.minutes if options.minutes else step / max(1, options.steps)
-                if progress >= 1.0:
-                    break
+            while not stop[0] and step < options.steps:
                 batch = stage.batch(step)
                 optimiser.zero_grad()
                 total = 0.0
@@ -128,7 +124,7 @@ def train(
                         loss.backward()
                     total += float(loss.detach())
                     add(parts)
-                add({"loss": total, "norm": optimiser.step(options.scale(step, progress), options.clip)})
+                add({"loss": total, "norm": optimiser.step(options.scale(step), options.clip)})
                 step += 1
                 seen += 1
                 now = time.perf_counter()
@@ -136,7 +132,7 @@ def train(
                 if step % options.log_every == 0:
                     metrics = {k: v / sums[f"#{k}"] for k, v in sums.items() if k[0] != "#"}
                     rate = (now - began) / seen
-                    left = options.minutes * 60 - spent if options.minutes else (options.steps - step) * rate
+                    left = (options.steps - step) * rate
                     line = {"step": step, "seconds": round(spent, 1), "s_per_step": round(rate, 4), **metrics}
                     lines.write(json.dumps(line) + "\n")
                     lines.flush()

@@ -29,7 +29,7 @@ class Backend:
     name: str
     target: str  # "module:Class"
     roles: tuple[str, ...]
-    weights: WeightsKind  # one file, a folder (a checkpoint of several files), or the installed package itself
+    weights: WeightsKind  # a file, a folder (a checkpoint of several), or the installed package itself
     packages: tuple[str, ...] = ()  # distributions whose version may change the results
     version: int = 1  # raise it when the adapter's own code changes what it gives
 
@@ -104,7 +104,9 @@ def backends() -> dict[str, Backend]:
         try:
             item = point.load()
         except Exception as error:
-            raise InputError(f"back end entry point {point.name} of {owner} cannot be loaded: {error}") from error
+            raise InputError(
+                f"back end entry point {point.name} of {owner} cannot be loaded: {error}"
+            ) from error
         if not isinstance(item, Backend):
             raise InputError(f"back end entry point {point.name} of {owner} must name a sightline Backend")
         if item.name in found:

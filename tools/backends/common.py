@@ -44,7 +44,9 @@ def from_folder(loader: Any, folder: Path, **options: Any) -> Any:
         if is_out_of_memory(error):
             raise
         kind = getattr(loader, "__name__", "checkpoint")
-        raise ModelFileError(f"{folder}: not a {kind} checkpoint in safetensors ({one_line(error)})") from error
+        raise ModelFileError(
+            f"{folder}: not a {kind} checkpoint in safetensors ({one_line(error)})"
+        ) from error
     except Exception as error:  # safetensors raises its own kind on a damaged file
         if type(error).__name__ == "SafetensorError":
             raise ModelFileError(f"{folder}: damaged safetensors file ({one_line(error)})") from error

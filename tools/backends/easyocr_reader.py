@@ -45,7 +45,11 @@ class EasyReader:
 
         self._digest = digest
         self._confidence = checked("confidence", confidence, 0, 1)
-        if isinstance(languages, str) or not languages or not all(isinstance(name, str) for name in languages):
+        if (
+            isinstance(languages, str)
+            or not languages
+            or not all(isinstance(name, str) for name in languages)
+        ):
             raise InputError("option languages: a list of language codes is expected, such as [en]")
         if detector not in _DETECTORS:
             raise InputError(f"option detector: {detector!r} is none of {', '.join(_DETECTORS)}")
@@ -83,9 +87,12 @@ class EasyReader:
         return [self._read(image) for image in images]
 
     def _read(self, image: Image) -> Regions:
-        pixels = np.ascontiguousarray(image.pixels[..., ::-1])  # an array means BGR; text would be fetched as a URL
+        # an array means BGR to it; a text would be fetched as a URL
+        pixels = np.ascontiguousarray(image.pixels[..., ::-1])
         with self._lock:
-            found: list[Any] = self._reader.readtext(pixels) if self._finds else self._reader.recognize(pixels)
+            found: list[Any] = (
+                self._reader.readtext(pixels) if self._finds else self._reader.recognize(pixels)
+            )
         lines = []
         for corners, text, score in found:
             if not str(text).strip() or float(score) < self._confidence:
@@ -103,10 +110,12 @@ def _check_tensors(folder: Path) -> None:
     for file in sorted(folder.glob("*.pth")):
         try:
             torch.load(file, map_location="meta", weights_only=True)
-        except Exception as error:  # unpicklers raise many kinds on hostile bytes; each is one file that is no checkpoint
+        except Exception as error:  # unpicklers raise many kinds on hostile bytes
             if is_out_of_memory(error):
                 raise
-            raise ModelFileError(f"{file}: not a checkpoint of tensors only ({type(error).__name__})") from error
+            raise ModelFileError(
+                f"{file}: not a checkpoint of tensors only ({type(error).__name__})"
+            ) from error
 
 
 def _check_description(file: Path) -> None:

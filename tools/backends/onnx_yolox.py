@@ -49,7 +49,9 @@ class YoloxDetector:
                 str(weights), options, providers=onnxruntime.get_available_providers()
             )
         except Exception as error:  # onnxruntime raises kinds of its own that share no base
-            raise ModelFileError(f"{weights}: not an ONNX model that onnxruntime reads ({one_line(error)})") from error
+            raise ModelFileError(
+                f"{weights}: not an ONNX model that onnxruntime reads ({one_line(error)})"
+            ) from error
         (self._input, *others) = self._session.get_inputs()
         shape = self._input.shape
         output = self._session.get_outputs()[0].shape
@@ -99,7 +101,8 @@ class YoloxDetector:
         centers = (raw[:, :2] + self._grid[keep]) * self._step[keep]
         sizes = np.exp(raw[:, 2:4]) * self._step[keep]
         boxes = np.concatenate([centers - sizes / 2, centers + sizes / 2], axis=1) / ratio
-        shifted = boxes + kinds[:, None] * 2.0 * max(image.size)  # classes apart, so that one never hides another
+        # classes apart, so that one never hides another
+        shifted = boxes + kinds[:, None] * 2.0 * max(image.size)
         regions = []
         for index in suppress(shifted, best, self._iou)[: self._most]:
             where = clipped(boxes[index], image)

@@ -30,7 +30,7 @@ class CascadeFaces:
         weights: Path | None,
         digest: str,
         neighbours: int = 4,
-        profile_neighbours: int = 10,
+        profile_neighbours: int = 6,
         smallest: int = 24,
         longest_side: int = 1024,
     ) -> None:
@@ -44,7 +44,9 @@ class CascadeFaces:
         self._longest = whole("longest_side", longest_side, 64, 8192)
         self._local = threading.local()  # a cascade keeps scratch of the picture that it scans
         if not hasattr(cv2, "CascadeClassifier"):
-            raise RoleError(f"OpenCV {cv2.__version__} carries no face cascades: pip install 'opencv-python<5'")
+            raise RoleError(
+                f"OpenCV {cv2.__version__} carries no face cascades: pip install 'opencv-python<5'"
+            )
         self._cascade(_FRONTAL)
 
     def _cascade(self, name: str) -> Any:
@@ -71,11 +73,13 @@ class CascadeFaces:
             size = (max(round(image.width * ratio), 1), max(round(image.height * ratio), 1))
             grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
         grey = cv2.equalizeHist(grey)
-        found = self._scan(_FRONTAL, grey, self._neighbours)
+        found = self._scan(_FRONTAL, grey, self._neighbours, 1.1)
         if self._profile_neighbours:
-            found += self._scan(_PROFILE, grey, self._profile_neighbours)
+            found += self._scan(_PROFILE, grey, self._profile_neighbours, 1.2)
             width = grey.shape[1]
-            mirrored = self._scan(_PROFILE, np.ascontiguousarray(grey[:, ::-1]), self._profile_neighbours)
+            mirrored = self._scan(
+                _PROFILE, np.ascontiguousarray(grey[:, ::-1]), self._profile_neighbours, 1.2
+            )
             found += [((width - x2, y1, width - x1, y2), count) for (x1, y1, x2, y2), count in mirrored]
         if not found:
             return Regions()
@@ -98,12 +102,12 @@ class CascadeFaces:
         return Regions(regions)
 
     def _scan(
-        self, name: str, grey: np.ndarray, neighbours: int
+        self, name: str, grey: np.ndarray, neighbours: int, step: float
     ) -> list[tuple[tuple[float, float, float, float], int]]:
         """(box, number of hits) in the pixels of `grey`."""
         side = min(self._smallest, *grey.shape)
         boxes, counts = self._cascade(name).detectMultiScale2(
-            grey, scaleFactor=1.1, minNeighbors=neighbours, minSize=(side, side)
+            grey, scaleFactor=step, minNeighbors=neighbours, minSize=(side, side)
         )
         return [
             ((float(x), float(y), float(x + w), float(y + h)), int(count))

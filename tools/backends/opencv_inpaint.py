@@ -24,7 +24,9 @@ class FillIn:
         self._radius = whole("radius", radius, 1, 64)
         self._grow = whole("grow", grow, 0, 64)
 
-    def inpaint(self, images: Sequence[Image], masks: Sequence[np.ndarray], prompts: Sequence[str]) -> list[Image]:
+    def inpaint(
+        self, images: Sequence[Image], masks: Sequence[np.ndarray], prompts: Sequence[str]
+    ) -> list[Image]:
         for prompt in prompts:
             if prompt.strip().lower() not in _NOTHING:
                 raise ToolError(

@@ -10,7 +10,9 @@ from ..values import Image, Mask, Region, Regions
 from .common import clipped
 
 
-def line_region(corners: np.ndarray, text: str, score: float, image: Image, tool: str, weights: str) -> Region | None:
+def line_region(
+    corners: np.ndarray, text: str, score: float, image: Image, tool: str, weights: str
+) -> Region | None:
     """A line of text from its four corners [4, 2] in `image`'s pixels; slanted lines carry a mask of their shape."""
     import cv2
 
@@ -43,7 +45,9 @@ def reading_order(lines: Sequence[Region]) -> Regions:
     rows: list[list[Region]] = []
     for region in sorted(lines, key=lambda r: (r.center[1], r.box[0])):
         last = rows[-1][-1] if rows else None
-        if last is not None and abs(region.center[1] - last.center[1]) < 0.5 * min(region.height, last.height):
+        if last is not None and abs(region.center[1] - last.center[1]) < 0.5 * min(
+            region.height, last.height
+        ):
             rows[-1].append(region)
         else:
             rows.append([region])

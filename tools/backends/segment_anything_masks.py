@@ -144,10 +144,12 @@ def _load(weights: Path, model: str) -> Any:
 
     try:
         state = torch.load(weights, map_location="cpu", weights_only=True)
-    except Exception as error:  # unpicklers raise many kinds on hostile bytes; each is one file that is no checkpoint
+    except Exception as error:  # unpicklers raise many kinds on hostile bytes
         if is_out_of_memory(error):
             raise
-        raise ModelFileError(f"{weights}: not a checkpoint of tensors only ({type(error).__name__})") from error
+        raise ModelFileError(
+            f"{weights}: not a checkpoint of tensors only ({type(error).__name__})"
+        ) from error
     known = [name for name in sam_model_registry if name != "default"]
     if model == "auto":
         model = _kind_of(state)

@@ -43,7 +43,9 @@ class ClipClassifier:
         self._device = torch_device(device)
         config = from_folder_config(AutoConfig, weights)
         if config.model_type not in ("clip", "siglip", "siglip2"):
-            raise ModelFileError(f"{weights}: a {config.model_type} checkpoint; the classifier takes clip or siglip")
+            raise ModelFileError(
+                f"{weights}: a {config.model_type} checkpoint; the classifier takes clip or siglip"
+            )
         self._sigmoid = config.model_type != "clip"
         self._model = from_folder(AutoModel, weights).to(self._device).eval()
         self._tokenizer = from_folder(AutoTokenizer, weights)
@@ -59,7 +61,7 @@ class ClipClassifier:
             if len(names) > self._most_labels:
                 raise ModelFileError(f"{len(names)} labels are over the limit of {self._most_labels}")
         with self._lock, torch.inference_mode():
-            pixels = self._processor(images=[image.pixels for image in images], return_tensors="pt")
+            pixels = self._processor(images=[image.pixels.copy() for image in images], return_tensors="pt")
             features = _vector(self._model.get_image_features(**pixels.to(self._device)))
             features = features / features.norm(dim=-1, keepdim=True)
             phrases = [[*(self._template.format(name) for name in names), self._other] for names in labels]
@@ -89,7 +91,9 @@ class ClipClassifier:
         for start in range(0, len(new), 256):
             part = new[start : start + 256]
             padding = "max_length" if self._sigmoid else True  # SigLIP was trained on padded text
-            tokens = self._tokenizer(part, padding=padding, truncation=True, return_tensors="pt").to(self._device)
+            tokens = self._tokenizer(part, padding=padding, truncation=True, return_tensors="pt").to(
+                self._device
+            )
             vectors = _vector(self._model.get_text_features(**tokens))
             vectors = vectors / vectors.norm(dim=-1, keepdim=True)
             self._texts.update(zip(part, vectors, strict=True))
@@ -106,7 +110,9 @@ def from_folder_config(loader: Any, folder: Path) -> Any:
     try:
         return loader.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
-        raise ModelFileError(f"{folder}: no transformers checkpoint (config.json is missing or wrong)") from error
+        raise ModelFileError(
+            f"{folder}: no transformers checkpoint (config.json is missing or wrong)"
+        ) from error
 
 
 def _vector(output: Any) -> Any:

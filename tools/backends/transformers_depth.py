@@ -51,10 +51,12 @@ class Depth:
         import torch
 
         with self._lock, torch.inference_mode():
-            inputs = self._processor(images=[image.pixels for image in images], return_tensors="pt")
+            inputs = self._processor(images=[image.pixels.copy() for image in images], return_tensors="pt")
             predicted = self._model(**inputs.to(self._device)).predicted_depth.float()
             size = (images[0].height, images[0].width)
-            full = torch.nn.functional.interpolate(predicted[:, None], size=size, mode="bicubic", align_corners=False)
+            full = torch.nn.functional.interpolate(
+                predicted[:, None], size=size, mode="bicubic", align_corners=False
+            )
         return [self._scaled(values) for values in full[:, 0].cpu().numpy()]
 
     def _scaled(self, values: np.ndarray) -> np.ndarray:

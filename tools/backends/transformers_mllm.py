@@ -44,7 +44,9 @@ class ImageTextModel:
         self._model = from_folder(AutoModelForImageTextToText, weights, dtype=dtype).to(self._device).eval()
         self._processor = from_folder(AutoProcessor, weights)
         if not getattr(self._processor, "chat_template", None):
-            raise ModelFileError(f"{weights}: the processor has no chat template; use an instruction-tuned checkpoint")
+            raise ModelFileError(
+                f"{weights}: the processor has no chat template; use an instruction-tuned checkpoint"
+            )
         self._processor.tokenizer.padding_side = "left"  # replies start where the prompts end
         if self._processor.tokenizer.pad_token is None:
             self._processor.tokenizer.pad_token = self._processor.tokenizer.eos_token
@@ -89,7 +91,9 @@ class ImageTextModel:
             for prompt in prompts
         ]
         pictures = [[image.pil()] for image in images]
-        inputs = self._processor(images=pictures, text=texts, padding=True, return_tensors="pt").to(self._device)
+        inputs = self._processor(images=pictures, text=texts, padding=True, return_tensors="pt").to(
+            self._device
+        )
         for name, value in inputs.items():
             if value.is_floating_point():
                 inputs[name] = value.to(self._model.dtype)

@@ -103,14 +103,17 @@ class ZeroShotDetector:
         """Scores [B, Q, names] and boxes [B, Q, 4] in pixels of each image."""
         import torch
 
-        pictures = [image.pixels for image in images]
+        pictures = [image.pixels.copy() for image in images]  # torch warns of arrays it may not write
         with self._lock, torch.inference_mode():
             inputs = self._processor.image_processor(images=pictures, return_tensors="pt").to(self._device)
             if self._kind in _GROUNDED:
                 text, spans = self._prompt(names)
                 ids = torch.tensor([text] * len(images), device=self._device)
                 output = self._model(
-                    **inputs, input_ids=ids, token_type_ids=torch.zeros_like(ids), attention_mask=torch.ones_like(ids)
+                    **inputs,
+                    input_ids=ids,
+                    token_type_ids=torch.zeros_like(ids),
+                    attention_mask=torch.ones_like(ids),
                 )
                 tokens = output.logits.float().sigmoid()
                 scores = torch.stack([tokens[..., start:stop].mean(dim=-1) for start, stop in spans], dim=-1)
@@ -142,7 +145,9 @@ class ZeroShotDetector:
             ids += [*tokens, stop]
         return [*ids, tokenizer.sep_token_id], spans
 
-    def _regions(self, scores: np.ndarray, boxes: np.ndarray, names: tuple[str, ...], image: Image) -> list[Region]:
+    def _regions(
+        self, scores: np.ndarray, boxes: np.ndarray, names: tuple[str, ...], image: Image
+    ) -> list[Region]:
         regions = []
         for column, name in enumerate(names):
             chosen = np.flatnonzero(scores[:, column] > self._confidence)

@@ -49,7 +49,9 @@ class UltralyticsDetector:
         head = type(self._model.model[-1]).__name__
         self._has_masks = "Segment" in head
         if not self._has_masks and "Detect" not in head:
-            raise ModelFileError(f"{weights}: its task is {head}; the role detector takes detection or segmentation")
+            raise ModelFileError(
+                f"{weights}: its task is {head}; the role detector takes detection or segmentation"
+            )
         self._stride = int(max(self._model.stride))
 
     def detect(self, images: Sequence[Image]) -> list[Regions]:
@@ -63,7 +65,13 @@ class UltralyticsDetector:
             for row, index in enumerate(indices):
                 protos = None if prototypes is None else prototypes[row]
                 results[index] = yolo.to_regions(
-                    kept[row], protos, boxes[index], images[index], self.vocabulary, "ultralytics", self._digest
+                    kept[row],
+                    protos,
+                    boxes[index],
+                    images[index],
+                    self.vocabulary,
+                    "ultralytics",
+                    self._digest,
                 )
         return [results[index] for index in range(len(images))]
 

@@ -17,7 +17,15 @@ from typing import Any
 from ...errors import ModelFileError
 from ..values import Image, Regions
 from . import yolo
-from .common import checked, from_folder, is_out_of_memory, one_line, torch_device, use_quiet_transformers, whole
+from .common import (
+    checked,
+    from_folder,
+    is_out_of_memory,
+    one_line,
+    torch_device,
+    use_quiet_transformers,
+    whole,
+)
 
 _CONTEXT = 77  # tokens of CLIP's text input
 _KEPT_TEXTS = 4096  # embeddings, 2 KiB each
@@ -53,7 +61,9 @@ class UltralyticsOpen:
             raise ModelFileError(f"{weights}: a {kind}; this back end takes YOLO-World and YOLOE")
         head = self._model.model[-1]
         if hasattr(head, "lrpc") or getattr(head, "is_fused", False):
-            raise ModelFileError(f"{weights}: its names are fixed; use it as a detector, or take the promptable weights")
+            raise ModelFileError(
+                f"{weights}: its names are fixed; use it as a detector, or take the promptable weights"
+            )
         self._is_world = kind.startswith("WorldModel")
         self._has_masks = "Segment" in type(head).__name__
         self._stride = int(max(self._model.stride))
@@ -88,7 +98,9 @@ class UltralyticsOpen:
                 )
         return results
 
-    def _forward(self, images: list[Image], boxes: list[yolo.Letterbox], names: tuple[str, ...]) -> tuple[Any, Any]:
+    def _forward(
+        self, images: list[Image], boxes: list[yolo.Letterbox], names: tuple[str, ...]
+    ) -> tuple[Any, Any]:
         import torch
 
         with self._lock, torch.inference_mode():

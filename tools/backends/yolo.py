@@ -13,10 +13,12 @@ import numpy as np
 from ...errors import ModelFileError
 from ..values import Image, Mask, Region, Regions
 from ..weightfiles import home
-from .common import clipped, is_out_of_memory, one_line
+from .common import clipped, is_out_of_memory
 
 _GREY = 114  # what YOLO models were trained to see as padding
-_UNLIMITED = 3600.0  # seconds: ultralytics' suppression otherwise drops the rest of a batch when the machine is busy
+_UNLIMITED = (
+    3600.0  # seconds: ultralytics' suppression otherwise drops the rest of a batch when the machine is busy
+)
 _ENVIRONMENT = {
     "YOLO_AUTOINSTALL": "false",  # never pip install
     "YOLO_OFFLINE": "true",  # no probe of the network at import, no downloads, no version check
@@ -59,7 +61,7 @@ def load_model(path: Path, device: Any) -> Any:
     try:
         checkpoint, _ = torch_safe_load(str(path), safe_only=True)
         model = checkpoint.get("ema") or checkpoint.get("model")
-    except Exception as error:  # unpicklers raise many kinds on hostile bytes; each is one file that is no checkpoint
+    except Exception as error:  # unpicklers raise many kinds on hostile bytes
         if is_out_of_memory(error):
             raise
         raise ModelFileError(
@@ -122,7 +124,15 @@ def infer(model: Any, boxes: list[Letterbox], images: list[Image], device: Any) 
 
 
 def keep_best(
-    model: Any, output: Any, classes: int, masks: bool, *, confidence: float, iou: float, agnostic: bool, most: int
+    model: Any,
+    output: Any,
+    classes: int,
+    masks: bool,
+    *,
+    confidence: float,
+    iou: float,
+    agnostic: bool,
+    most: int,
 ) -> tuple[list[Any], Any]:
     """Suppression of the network's raw output: kept rows [N, 6 + K] of each image, and mask prototypes [B, K, h, w]."""
     from ultralytics.utils import nms

@@ -172,7 +172,9 @@ def SEG(
     """
     given, failed = prepare(len(image), lambda i: _given(image[i], object[i]))
     blind = [i for i, regions in given.items() if regions is None]
-    detected = dict(zip(blind, _detect([image[i] for i in blind], models, "SEG"), strict=True)) if blind else {}
+    detected = (
+        dict(zip(blind, _detect([image[i] for i in blind], models, "SEG"), strict=True)) if blind else {}
+    )
     found = {i: detected[i] if regions is None else regions for i, regions in given.items()}
     return settle(len(image), _with_masks(image, found, models), failed)
 
@@ -187,9 +189,7 @@ def _with_masks(
     images: Sequence[Image], found: dict[int, Regions], models: ModelSource
 ) -> dict[int, Regions]:
     """The regions by call, each with a mask: its own, else the segmenter's from its box."""
-    bare = [
-        (images[i], region) for i, regions in found.items() for region in regions if not region.mask
-    ]
+    bare = [(images[i], region) for i, regions in found.items() for region in regions if not region.mask]
     masks: dict[tuple[object, str], Region] = {}
     if bare:
         segmenter = models.get("segmenter", op="SEG")

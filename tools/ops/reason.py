@@ -88,7 +88,9 @@ def RELATE(object: Regions, relation: str, reference: Regions) -> Regions:
     if relation not in RELATIONS:
         raise ToolError(f"RELATE: relation is one of {', '.join(RELATIONS)}, nearest, not {relation!r}")
     holds = RELATIONS[relation]
-    return Regions(r for r in object if any(holds(r, other) for other in reference if not same_place(r, other)))
+    return Regions(
+        r for r in object if any(holds(r, other) for other in reference if not same_place(r, other))
+    )
 
 
 def _same_picture(op: str, *groups: Regions) -> None:
@@ -188,8 +190,10 @@ def NUMBERS(text: list[str]) -> list[float]:
 
 @tool(choices={"what": MEASURES})
 def MEASURE(object: Region, what: str = "area") -> float:
-    """Measure a region, in pixels of the original picture: area, width, height, centre (x, y), edges; or its score, its
-    aspect (width over height), or the digits in its text.
+    """Measure a region, in pixels of the original picture.
+
+    Its area, width, height, centre (x, y) or edges (left, top, right, bottom); or its score, its aspect (width over
+    height), or how many digits its text has.
 
     Args:
         object: the region
