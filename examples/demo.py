@@ -27,7 +27,7 @@ HERE = Path(__file__).resolve().parent
 
 # Library program, pictures, settings.
 RUNS: tuple[tuple[str, tuple[str, ...], dict[str, str]], ...] = (
-    ("read_text", ("page.png",), {}),
+    ("read_half", ("page.png",), {"HALF": "TOP"}),
     ("highlight_word", ("page.png",), {"WORD": "markers"}),
     ("count_faces", ("zidane.jpg",), {}),
     ("redact_faces", ("astronaut.jpg",), {}),
@@ -39,7 +39,7 @@ NEXT = """What to try next
   sightline programs                      all programs of the library, with an example call each
   sightline run tag_text examples/bus.jpg --out tagged
   sightline batch read_text YOUR_FOLDER --out texts
-  sightline models --pack standard        the pack with a detector: what it needs, and what is on disk
+  sightline models list standard           the pack with a detector: what it needs, and what is on disk
   sightline run count examples/bus.jpg --pack standard --set OBJECT=person
   sightline doctor                        what works on this machine"""
 

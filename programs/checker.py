@@ -300,12 +300,10 @@ class _Checker:
             elif (
                 expression is not None and name in expression.numeric and type_.atoms <= types.SINGULAR.keys()
             ):
-                self.report(
-                    "E301",
-                    f"{name} is {type_}, not a number",
-                    at,
-                    f"count first, as in ANSWER0=COUNT(box={name}), or write len({{{name}}})",
-                )
+                remedy = f"count first, as in ANSWER0=COUNT(box={name}), or write len({{{name}}})"
+                if type_.atoms <= {"Numbers"}:  # a measurement of each thing: one of them is meant, not how many
+                    remedy = f"take one, as in {{{name}}}[0], or min({{{name}}}) or max({{{name}}})"
+                self.report("E301", f"{name} is {type_}, not a number", at, remedy)
 
     def inside(self, place: Place, offset: int) -> Place:
         """The place of a character of the text that is written at `place`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import pickle
 from pathlib import Path
@@ -13,8 +14,11 @@ import pytest
 from sightline import Image, Models
 from sightline.errors import InputError, ModelFileError
 
-pytest.importorskip("ultralytics")
 torch = pytest.importorskip("torch")
+if (
+    importlib.util.find_spec("ultralytics") is None
+):  # not importorskip: its first import must see our settings
+    pytest.skip("needs ultralytics", allow_module_level=True)
 
 
 def picture(seed: int = 0, height: int = 96, width: int = 128) -> Image:

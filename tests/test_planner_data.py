@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import random
 import re
+from dataclasses import replace
 from itertools import islice
 
 import pytest
 
-from sightline.agent.planner_data import FAMILIES, SPLITS, planner_examples, stream
+from sightline.agent.planner_data import FAMILIES, SPLITS, PlannerExample, planner_examples, stream
 from sightline.agent.planner_data import __main__ as command
 from sightline.agent.planner_data import evaluate as evaluation
 from sightline.agent.planner_data.evaluate import Judge, canonical, evaluate_planner
@@ -266,12 +267,25 @@ def test_report_of_a_planner():
     perfect = evaluate_planner(
         lambda requests: [by_request[r] for r in requests], examples, scenes=3, batch=7
     )
-    assert perfect["all"] == {"n": 30, "exact": 1.0, "well_formed": 1.0, "execution": 1.0, "ci": [1.0, 1.0]}
+    ones = dict.fromkeys(("exact", "well_formed", "execution", "worded_freely"), 1.0)
+    assert perfect["all"] == {"n": 30, **ones, "ci": [1.0, 1.0]}
     assert not perfect["failures"] and set(perfect["groups"]) == {"en", "zh"}
     lost = evaluate_planner(lambda requests: ["X=NOTHING()"] * len(requests), examples[:5], scenes=2)
     assert lost["all"]["well_formed"] == 0 and len(lost["failures"]) == 5
     with pytest.raises(InputError, match="programs for"):
         evaluate_planner(lambda requests: [], examples[:5])
+
+
+def test_free_texts_and_alternatives_are_judged_apart():
+    ask = "A=VQA(image=IMAGE,question='{}')\nR=RESULT(var=A)"
+    right = PlannerExample("what is he doing", ask.format("What is he doing?"), "vqa", "", "en", ())
+    planned = ask.format("Which activity does the man pursue?")
+    figures = evaluate_planner(lambda requests: [planned], [right])["all"]
+    assert figures["worded_freely"] == 1.0 and figures["execution"] == 0.0
+    captioned = "A=CAPTION(image=IMAGE)\nR=RESULT(var=A)"
+    assert evaluate_planner(lambda requests: [captioned], [right])["all"]["worded_freely"] == 0.0
+    either = replace(right, alternatives=(captioned,))
+    assert evaluate_planner(lambda requests: [captioned], [either])["all"]["exact"] == 1.0
 
 
 def test_evaluation_command(tmp_path):

@@ -16,9 +16,14 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+import PIL.BmpImagePlugin
+import PIL.GifImagePlugin
 import PIL.Image
 import PIL.ImageFile
-import PIL.ImageOps
+import PIL.JpegImagePlugin
+import PIL.PngImagePlugin
+import PIL.TiffImagePlugin
+import PIL.WebPImagePlugin
 
 from ..errors import ImageError, InputError
 from .values import Image
@@ -203,13 +208,11 @@ def _header(file: IO[bytes], name: str, limits: Limits) -> PIL.Image.Image:
     # other libraries turn it on, and a cut file would pass with grey where it ends
     PIL.ImageFile.LOAD_TRUNCATED_IMAGES = False
     try:
-        picture = PIL.Image.open(file, formats=FORMATS)
-    except (PIL.Image.DecompressionBombError, PIL.Image.DecompressionBombWarning) as error:
-        raise ImageError(f"{name}: over the limit of {limits.max_pixels / 1e6:.0f} megapixels") from error
-    except PIL.UnidentifiedImageError as error:
-        raise ImageError(f"{name} is not a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} picture") from error
+        picture = _identify(file)
     except Exception as error:  # header parsers raise many kinds on hostile bytes
         raise ImageError(f"{name}: damaged header ({_line(error)})") from error
+    if picture is None:
+        raise ImageError(f"{name} is not a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} picture")
     width, height = picture.size
     if width < 1 or height < 1:
         raise ImageError(f"{name}: {width} x {height} has no pixels")
@@ -220,6 +223,20 @@ def _header(file: IO[bytes], name: str, limits: Limits) -> PIL.Image.Image:
             f" and {limits.max_side} pixels a side"
         )
     return picture
+
+
+def _identify(file: IO[bytes]) -> PIL.Image.Image | None:
+    """The picture by the one allowed decoder whose signature the file bears.
+
+    Not by `PIL.Image.open`: other libraries replace it (ultralytics' version tries to install a HEIF decoder).
+    """
+    start = file.read(16)
+    for kind in FORMATS:
+        factory, accepts = PIL.Image.OPEN[kind]
+        if accepts is not None and accepts(start) is True:
+            file.seek(0)
+            return factory(file, "")
+    return None
 
 
 def _described(picture: PIL.Image.Image) -> tuple[str, int, int]:

@@ -102,7 +102,9 @@ class Models:
                 except TypeError as error:
                     if "argument" not in str(error):
                         raise
-                    raise RoleError(f"role {role} of pack {spec.pack}: options do not fit ({error})") from error
+                    raise RoleError(
+                        f"role {role} of pack {spec.pack}: options do not fit ({error})"
+                    ) from error
             return self._loaded[role]
 
     def weights(self, role: str, op: str = "") -> str:
@@ -154,7 +156,9 @@ class Models:
         """One row a role, in the order of `ROLES`."""
         return [self._row(role) for role in ROLES]
 
-    def pull(self, progress: weightfiles.Progress | None = None, roles: list[str] | None = None) -> list[Path]:
+    def pull(
+        self, progress: weightfiles.Progress | None = None, roles: list[str] | None = None
+    ) -> list[Path]:
         """Fetch every weights file of the pack that is not on disk. Returns what was fetched."""
         fetched = []
         for role in roles or list(self.pack.roles):
@@ -205,11 +209,19 @@ class Models:
         if path is None:
             need = f"{op} needs role {spec.role}" if op else f"role {spec.role}"
             has_source = spec.source or spec.files
-            remedy = f"run: sightline models pull {spec.pack}" if has_source else "put it there or use --models DIR"
-            raise RoleError(f"{need}, and its weights {spec.weights} of pack {spec.pack} are not on disk: {remedy}")
+            remedy = (
+                f"run: sightline models pull {spec.pack}"
+                if has_source
+                else "put it there or use --models DIR"
+            )
+            raise RoleError(
+                f"{need}, and its weights {spec.weights} of pack {spec.pack} are not on disk: {remedy}"
+            )
         wanted = self._backend(spec).weights
         if path.is_dir() != (wanted == "folder"):
-            raise ModelFileError(f"role {spec.role}: {path} should be a {wanted}, for back end {spec.backend}")
+            raise ModelFileError(
+                f"role {spec.role}: {path} should be a {wanted}, for back end {spec.backend}"
+            )
         return path
 
     def _digest(self, spec: RoleSpec, path: Path | None) -> str:
@@ -236,7 +248,9 @@ class Models:
             note = f"sightline models pull {spec.pack}" if source else "not found; give --models DIR"
             return RoleRow(role, spec.backend, spec.weights, False, 0, spec.license, "", source, note)
         size = weightfiles.size(path)
-        return RoleRow(role, spec.backend, str(path), True, size, spec.license, self._digest(spec, path), source)
+        return RoleRow(
+            role, spec.backend, str(path), True, size, spec.license, self._digest(spec, path), source
+        )
 
 
 def _verify(spec: RoleSpec, backend: Backend, path: Path | None) -> Check:

@@ -1,16 +1,16 @@
 """Packs: YAML files that say which back end and weights fill each role, checked key by key.
 
-    name: mine
-    extends: starter                 # a shipped pack or a file beside this one; what follows replaces its roles
-    roles:
-      detector:
-        backend: ultralytics         # `sightline models` lists them
-        weights: my_yolo.pt          # looked for in --models DIR, beside this file, and among the pulled files
-        options: {confidence: 0.3}
-        retries: 1                   # when a call fails for no fault of its input, with `wait` seconds before each
-        fallback: {backend: onnx-yolox, weights: yolox_nano.onnx}   # and then this gets one try
-    unfilled:
-      depth: "what to do instead"    # shown when the role is used
+name: mine
+extends: starter                 # a shipped pack or a file beside this one; what follows replaces its roles
+roles:
+  detector:
+    backend: ultralytics         # `sightline models` lists them
+    weights: my_yolo.pt          # looked for in --models DIR, beside this file, and among the pulled files
+    options: {confidence: 0.3}
+    retries: 1                   # when a call fails for no fault of its input, with `wait` seconds before each
+    fallback: {backend: onnx-yolox, weights: yolox_nano.onnx}   # and then this gets one try
+unfilled:
+  depth: "what to do instead"    # shown when the role is used
 """
 
 from __future__ import annotations
@@ -138,7 +138,9 @@ def _load(path: Path, seen: tuple[Path, ...]) -> Pack:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f" line {mark.line + 1}" if mark else ""
-        raise InputError(f"{where}{place}: not valid YAML ({getattr(error, 'problem', None) or 'syntax'})") from error
+        raise InputError(
+            f"{where}{place}: not valid YAML ({getattr(error, 'problem', None) or 'syntax'})"
+        ) from error
     data = _mapping(data, where)
     _check_keys(data, _PACK_KEYS, where)
     name = _text(data.get("name", path.stem), f"{where}: name")
@@ -169,7 +171,9 @@ def _role(role: str, entry: Any, where: str, pack: str, folder: Path) -> RoleSpe
     if backend is None:
         raise InputError(f"{where}: unknown back end {name!r}; {near(name, backends())}")
     if role not in backend.roles:
-        raise InputError(f"{where}: back end {name} fills {', '.join(backend.roles)}; {near('', _backends_for(role))}")
+        raise InputError(
+            f"{where}: back end {name} fills {', '.join(backend.roles)}; {near('', _backends_for(role))}"
+        )
     weights = _text(data.get("weights", ""), f"{where}: weights")
     if backend.weights == "package" and weights:
         raise InputError(f"{where}: back end {name} brings its own weights; leave out 'weights'")
@@ -204,7 +208,9 @@ def _role(role: str, entry: Any, where: str, pack: str, folder: Path) -> RoleSpe
             int(_number(data.get("retries", 0), f"{where}: retries", 10)),
             _number(data.get("wait", 0.0), f"{where}: wait", 60),
         ),
-        fallback=_role(role, data["fallback"], f"{where}: fallback", pack, folder) if "fallback" in data else None,
+        fallback=_role(role, data["fallback"], f"{where}: fallback", pack, folder)
+        if "fallback" in data
+        else None,
     )
 
 
@@ -240,7 +246,9 @@ def _override(role: str, given: Any, pack: Pack) -> RoleSpec:
         suffix = path.suffix.lower() if not path.is_dir() else ""
         current = pack.roles.get(role)
         name = _BY_SUFFIX.get((role, suffix), "")
-        if current is not None and backends()[current.backend].weights == ("folder" if suffix == "" else "file"):
+        if current is not None and backends()[current.backend].weights == (
+            "folder" if suffix == "" else "file"
+        ):
             name = current.backend if not name or current.backend in _BY_SUFFIX.values() else name
         if not name:
             raise InputError(f"{where}: no back end is known for {path.name}; give backend and weights")

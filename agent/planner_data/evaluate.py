@@ -10,9 +10,9 @@ import json
 import random
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ...errors import InputError, SightlineError
 from ...programs.checker import checked
@@ -140,7 +140,8 @@ def evaluate_planner(
 
     Returns:
         {"all": figures, "groups": {label: figures}, "families": {...}, "failures": [...]} with figures
-        {"n", "exact", "well_formed", "execution", "ci": [low, high] of execution (95%, bootstrap)}.
+        {"n", "exact", "well_formed", "execution", "worded_freely", "ci": [low, high] of execution (95%, bootstrap)};
+        `worded_freely` is execution with free texts (questions, LIST queries, REPLACE prompts) left out.
     """
     rows = list(examples)
     if not rows:
@@ -165,10 +166,10 @@ def evaluate_planner(
             "planned": text,
             "right": row.program,
             "family": row.family,
-            "formed": mark[1],
+            "formed": mark.well_formed,
         }
         for row, text, mark in zip(rows, plans, marks, strict=True)
-        if not mark[2]
+        if not mark.execution
     ]
     return {
         "all": _figures(marks, seed),
@@ -178,32 +179,49 @@ def evaluate_planner(
     }
 
 
-Mark = tuple[bool, bool, bool]  # exact, well-formed, same results
+class Mark(NamedTuple):
+    """How one planned program fared, against the right program and its alternatives."""
+
+    exact: bool
+    well_formed: bool
+    execution: bool
+    worded_freely: bool  # the same results when questions, queries and prompts in free words are left out
 
 
 def _mark(judge: Judge, row: PlannerExample, text: str) -> Mark:
-    right = judge.parse(row.program)
-    if right is None:
-        raise InputError(f"the right program for {row.request!r} is ill-formed; correct the example")
+    rights = [judge.parse(program) for program in (row.program, *row.alternatives)]
+    if any(right is None for right in rights):
+        raise InputError(f"a right program for {row.request!r} is ill-formed; correct the example")
     planned = judge.parse(text)
     if planned is None:
-        return (False, False, False)
-    exact = canonical(right) == canonical(planned)
-    return (exact, True, exact or judge.same_results(right, planned))
+        return Mark(False, False, False, False)
+    known = [right for right in rights if right is not None]
+    exact = any(canonical(right) == canonical(planned) for right in known)
+    same = exact or any(judge.same_results(right, planned) for right in known)
+    loose = same or any(judge.same_results(_unworded(right), _unworded(planned)) for right in known)
+    return Mark(exact, True, same, loose)
+
+
+_FREE_TEXTS = {("VQA", "question"), ("ASK", "question"), ("LIST", "query"), ("REPLACE", "prompt")}
+
+
+def _unworded(program: Program) -> Program:
+    """The program with every text that has many good wordings replaced by one and the same."""
+    steps = []
+    for step in program.steps:
+        args = tuple((k, Literal("free text") if (step.op, k) in _FREE_TEXTS else v) for k, v in step.args)
+        steps.append(replace(step, args=args))
+    return Program(tuple(steps))
 
 
 def _figures(marks: Sequence[Mark], seed: int, resamples: int = 1000) -> dict[str, Any]:
     count = len(marks)
-    hits = [int(mark[2]) for mark in marks]
+    hits = [int(mark.execution) for mark in marks]
     rng = random.Random(seed)
     means = sorted(sum(rng.choices(hits, k=count)) / count for _ in range(resamples))
-    return {
-        "n": count,
-        "exact": round(sum(mark[0] for mark in marks) / count, 4),
-        "well_formed": round(sum(mark[1] for mark in marks) / count, 4),
-        "execution": round(sum(hits) / count, 4),
-        "ci": [round(means[int(0.025 * resamples)], 4), round(means[int(0.975 * resamples)], 4)],
-    }
+    shares = {name: round(sum(getattr(m, name) for m in marks) / count, 4) for name in Mark._fields}
+    low, high = means[int(0.025 * resamples)], means[int(0.975 * resamples)]
+    return {"n": count, **shares, "ci": [round(low, 4), round(high, 4)]}
 
 
 def read_examples(path: str | Path) -> list[PlannerExample]:
@@ -222,6 +240,7 @@ def read_examples(path: str | Path) -> list[PlannerExample]:
                     str(row.get("phrasing", "")),
                     str(row.get("language", "en")),
                     tuple(row.get("nouns", ())),
+                    tuple(row.get("alternatives", ())),
                 )
             )
         except (ValueError, KeyError, TypeError) as error:

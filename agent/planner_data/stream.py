@@ -42,7 +42,7 @@ class PlannerExample:
     """A request and the program that a planner should write for it.
 
     `phrasing` names the pattern (family.language.number, "t" before a held-out number); `nouns` are the things that the
-    program names.
+    program names; `alternatives` are other programs that do what was asked (hand-written requests have some).
     """
 
     request: str
@@ -51,9 +51,14 @@ class PlannerExample:
     phrasing: str
     language: str
     nouns: tuple[str, ...]
+    alternatives: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "nouns": list(self.nouns)}
+        """The row of a JSON-lines file; alternatives only where there are some."""
+        row = {**asdict(self), "nouns": list(self.nouns), "alternatives": list(self.alternatives)}
+        if not self.alternatives:
+            del row["alternatives"]
+        return row
 
 
 @cache

@@ -225,7 +225,8 @@ class StarterForConditionalGeneration(PreTrainedModel, GenerationMixin):
         self, input_ids: Tensor, next_sequence_length: int | None = None, **kwargs: Any
     ) -> dict[str, Any]:
         """Positions come from which tokens are pictures, so they are made here, from the whole sequence."""
-        kwargs["position_ids"] = self.positions(input_ids, kwargs["attention_mask"])
+        mask = kwargs.get("attention_mask")
+        kwargs["position_ids"] = self.positions(input_ids, torch.ones_like(input_ids) if mask is None else mask)
         inputs = super().prepare_inputs_for_generation(input_ids, next_sequence_length=next_sequence_length, **kwargs)
         if inputs["input_ids"].shape[1] != input_ids.shape[1]:
             inputs["region_boxes"] = None  # regions stand in the prompt, which the cache holds now

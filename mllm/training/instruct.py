@@ -66,7 +66,7 @@ class InstructStage:
         texts_per_row: int = 4,
         ramp: int = 6000,
         tasks: dict[str, float] | None = None,
-        every_shuffled: int = 20,
+        every_shuffled: int = 40,
         parts: int = 6,
     ) -> None:
         self.model, self.seed, self.batch_size, self.turns, self.think = model, seed, batch, turns, think
@@ -141,15 +141,15 @@ class InstructStage:
 
     def losses(self, batches: list[dict[str, Any]]) -> Iterator[tuple[Tensor, dict[str, float]]]:
         """The step's loss in parts; now and then also what it is with the wrong picture (`blind`)."""
-        step, batch = self._step, batches[self._step // self.every_shuffled % len(batches)]
-        for b in batches:
-            loss, parts = starter_loss(self.model, b)
-            yield loss * b["share"], parts
-        if step % self.every_shuffled == 0:
+        for batch in batches:
+            loss, parts = starter_loss(self.model, batch)
+            yield loss * batch["share"], parts
+        if self._step % self.every_shuffled == 0:
             with torch.no_grad():
-                right = starter_loss(self.model, batch)[1]["words"]
-                blind = starter_loss(self.model, shuffled(batch))[1]["words"]
-            yield torch.zeros(()), {"blind": blind, "gap": blind - right}
+                for batch in batches:
+                    right = starter_loss(self.model, batch)[1]["words"]
+                    blind = starter_loss(self.model, shuffled(batch))[1]["words"]
+                    yield torch.zeros(()), {"blind": blind, "gap": blind - right}
 
 
 def detected_slots(found: Objects, row: int, scene: Scene) -> Slots:

@@ -13,17 +13,18 @@ from torch import Tensor, nn
 def orthogonalize(g: Tensor, steps: int = 5) -> Tensor:
     """The nearest semi-orthogonal matrices to g [N, R, C], approximately, by a quintic Newton-Schulz iteration.
 
-    Coefficients: Muon (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/).
+    Coefficients: Muon (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/). In bfloat16, whose rounding the
+    iteration tolerates: in float32 it took a third of a step's time.
     """
     a, b, c = 3.4445, -4.7750, 2.0315
-    x = g / (g.norm(dim=(-2, -1), keepdim=True) + 1e-7)
+    x = (g / (g.norm(dim=(-2, -1), keepdim=True) + 1e-7)).bfloat16()
     flip = g.shape[-2] > g.shape[-1]
     if flip:
         x = x.transpose(-2, -1)
     for _ in range(steps):
         s = x @ x.transpose(-2, -1)
         x = a * x + (b * s + c * s @ s) @ x
-    return x.transpose(-2, -1) if flip else x
+    return (x.transpose(-2, -1) if flip else x).float()
 
 
 def is_hidden_matrix(name: str, p: Tensor) -> bool:

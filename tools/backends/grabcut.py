@@ -92,7 +92,7 @@ class GrabCutSegmenter:
 
         height, width = small.shape[:2]
         if prompt.mask is not None and prompt.mask.area:
-            rough = prompt.mask.on(frame).astype(np.uint8)
+            rough: np.ndarray = prompt.mask.on(frame).astype(np.uint8)
             rough = cv2.resize(rough, (width, height), interpolation=cv2.INTER_NEAREST)
             reach = max(3, round(0.2 * np.sqrt(rough.sum())))
             kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
@@ -138,7 +138,9 @@ class GrabCutSegmenter:
         cv2.setRNGSeed(0)  # its k-means starts from the thread's generator
         models = np.zeros((1, 65)), np.zeros((1, 65))
         try:
-            cv2.grabCut(small, trimap, None, models[0], models[1], self._rounds, cv2.GC_INIT_WITH_MASK)
+            cv2.grabCut(
+                small, trimap, (0, 0, 0, 0), models[0], models[1], self._rounds, cv2.GC_INIT_WITH_MASK
+            )
         except cv2.error:  # too few colours on one side for its mixtures: the guess stands
             return sure
         mask = np.isin(trimap, (1, 3)).astype(np.uint8)
@@ -147,11 +149,11 @@ class GrabCutSegmenter:
         if count < 2:
             return None
         if seeds:
-            keep = {int(parts[y, x]) for x, y in seeds} - {0}
+            kept = {int(parts[y, x]) for x, y in seeds} - {0}
         else:  # a boxed thing may be in pieces; specks are not part of it
             most = stats[1:, cv2.CC_STAT_AREA].max()
-            keep = {i for i in range(1, count) if stats[i, cv2.CC_STAT_AREA] >= 0.1 * most}
-        chosen = np.isin(parts, list(keep)) if keep else np.zeros_like(parts, bool)
+            kept = {i for i in range(1, count) if stats[i, cv2.CC_STAT_AREA] >= 0.1 * most}
+        chosen = np.isin(parts, list(kept)) if kept else np.zeros_like(parts, bool)
         return _filled(chosen) if chosen.any() else None
 
 

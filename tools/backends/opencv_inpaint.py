@@ -38,7 +38,7 @@ class FillIn:
     def _fill(self, image: Image, mask: np.ndarray) -> Image:
         import cv2
 
-        hole = np.asarray(mask, dtype=np.uint8)
+        hole: np.ndarray = np.asarray(mask, dtype=np.uint8)
         if hole.shape != (image.height, image.width):
             raise ToolError(f"the mask is {hole.shape} and the picture {(image.height, image.width)}")
         if not hole.any():

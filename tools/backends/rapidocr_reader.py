@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -52,7 +53,7 @@ class RapidReader:
     def _read(self, image: Image) -> Regions:
         pixels = np.ascontiguousarray(image.pixels[..., ::-1])  # an array means BGR to it
         with self._lock:
-            found = self._engine(pixels)
+            found: Any = self._engine(pixels)
         if getattr(found, "boxes", None) is None or not getattr(found, "txts", None):
             return Regions()
         lines = []

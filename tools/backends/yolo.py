@@ -39,8 +39,9 @@ def prepare_ultralytics() -> None:
         folder.mkdir(parents=True, exist_ok=True)
         os.environ["YOLO_CONFIG_DIR"] = str(folder)
     from ultralytics import SETTINGS
-    from ultralytics.utils import LOGGER
+    from ultralytics.utils import LOGGER, checks
 
+    checks.AUTOINSTALL = False  # where something else had imported it before the environment was set
     LOGGER.setLevel(logging.ERROR)
     if SETTINGS.get("sync"):
         SETTINGS.update({"sync": False})  # analytics
