@@ -39,8 +39,8 @@ class Tile:
 TILES = (
     Tile("LOC", "coco_val128/000000011197.jpg",
          "OBJ0=LOC(image=IMAGE,object='traffic light')\nOUT=TAG(image=IMAGE,object=OBJ0)\nR=RESULT(var=OUT)"),
-    Tile("LOC a colour", "coco_val128/000000001584.jpg",
-         "OBJ0=LOC(image=IMAGE,object='red bus')\nOUT=TAG(image=IMAGE,object=OBJ0)\nR=RESULT(var=OUT)"),
+    Tile("LOC a colour", "coco_val128/000000002006.jpg",
+         "OBJ0=LOC(image=IMAGE,object='purple bus')\nOUT=TAG(image=IMAGE,object=OBJ0)\nR=RESULT(var=OUT)"),
     Tile("SEG", "flickr8k/1001773457_577c3a7d70.jpg",
          "OBJ0=SEG(image=IMAGE)\nOUT=HIGHLIGHT(image=IMAGE,object=OBJ0)\nR=RESULT(var=OUT)"),
     Tile("SEGMENT a click", "misc/fruit_15.jpg",
@@ -60,8 +60,8 @@ TILES = (
          "OUT=TAG(image=IMAGE,object=OBJ1)\nR=RESULT(var=OUT)"),
     Tile("TAG", "misc/dog_0.jpg",
          "OBJ0=LOC(image=IMAGE,object=['person','dog'])\nOUT=TAG(image=IMAGE,object=OBJ0)\nR=RESULT(var=OUT)"),
-    Tile("COLORPOP", "coco_val128/000000009448.jpg",
-         "BOX0=LOC(image=IMAGE,object='umbrella')\nOBJ0=SEG(image=IMAGE,object=BOX0)\n"
+    Tile("COLORPOP", "coco_val128/000000001584.jpg",
+         "BOX0=LOC(image=IMAGE,object='red bus')\nOBJ0=SEG(image=IMAGE,object=BOX0)\n"
          "OUT=COLORPOP(image=IMAGE,object=OBJ0)\nR=RESULT(var=OUT)"),
     Tile("BGBLUR", "coco_val128/000000000785.jpg",
          "BOX0=LOC(image=IMAGE,object='person')\nOBJ0=SEG(image=IMAGE,object=BOX0)\n"
@@ -69,8 +69,8 @@ TILES = (
     Tile("BLUR", "ocr_plates/eu_test_006.jpg",
          "BOX0=LOC(image=IMAGE,object='vehicle')\nTEXT0=OCR(image=IMAGE,object=BOX0)\n"
          "OBJ0=FILTER(object=TEXT0,where=\"digits >= 2\")\nOUT=BLUR(image=IMAGE,object=OBJ0)\nR=RESULT(var=OUT)"),
-    Tile("EMOJI", "coco_val128/000000011699.jpg",
-         "OBJ0=FACEDET(image=IMAGE)\nOUT=EMOJI(image=IMAGE,object=OBJ0,emoji='grinning_face')\nR=RESULT(var=OUT)"),
+    Tile("EMOJI", "coco_val128/000000006763.jpg",
+         "FACE0=FACEDET(image=IMAGE)\nOBJ0=FILTER(object=FACE0,where=\"score > 0.6\")\nOUT=EMOJI(image=IMAGE,object=OBJ0,emoji='grinning_face')\nR=RESULT(var=OUT)"),
     Tile("CROPS", "coco_val128/000000006954.jpg",
          "OBJ0=FACEDET(image=IMAGE)\nOUT=CROPS(image=IMAGE,box=OBJ0)\nR=RESULT(var=OUT)"),
     Tile("RELATE nearest", "coco_val128/000000011149.jpg",
@@ -82,7 +82,7 @@ TILES = (
          "OUT=HIGHLIGHT(image=IMAGE,object=OBJ0)\nR=RESULT(var=OUT)"),
 )  # fmt: skip
 
-_COLUMNS, _WIDTH, _HEIGHT, _LINE, _MARGIN = 4, 460, 360, 16, 10
+_COLUMNS, _WIDTH, _HEIGHT, _LINE, _MARGIN = 4, 480, 340, 16, 12
 _CAPTION_LINES = 6
 _INK, _PAPER, _FAULT, _CLICK = (25, 25, 25), (255, 255, 255), (190, 20, 20), (255, 0, 200)
 
@@ -109,7 +109,9 @@ def main() -> int:
     height = _HEIGHT + (_CAPTION_LINES + 1) * _LINE + 2 * _MARGIN
     sheet = PIL.Image.new("RGB", (_COLUMNS * (_WIDTH + _MARGIN) + _MARGIN, rows * height + _MARGIN), _PAPER)
     for index, picture in enumerate(tiles):
-        sheet.paste(picture, (_MARGIN + index % _COLUMNS * (_WIDTH + _MARGIN), _MARGIN + index // _COLUMNS * height))
+        sheet.paste(
+            picture, (_MARGIN + index % _COLUMNS * (_WIDTH + _MARGIN), _MARGIN + index // _COLUMNS * height)
+        )
     options.out.parent.mkdir(parents=True, exist_ok=True)
     sheet.save(options.out)
     print(f"{len(TILES) - failed} of {len(TILES)} programs done; the sheet is {options.out}")
@@ -131,14 +133,19 @@ def _draw(tile: Tile, photo: Image, text: str, result: ProgramResult) -> PIL.Ima
     shown = _picture_of(result.value if result.ok else photo)
     if tile.click is not None:
         x, y = tile.click
-        reach = max(4, photo.width // 80)
-        PIL.ImageDraw.Draw(shown).ellipse((x - reach, y - reach, x + reach, y + reach), outline=_CLICK, width=3)
+        reach = max(4, photo.width // 50)
+        ring = PIL.ImageDraw.Draw(shown)
+        for grow, color in ((2, _PAPER), (0, _CLICK)):  # two rings, so that one of them shows on any ground
+            part = reach + grow
+            ring.ellipse((x - part, y - part, x + part, y + part), outline=color, width=4)
     shown.thumbnail((_WIDTH, _HEIGHT))
     picture.paste(shown, (0, _HEIGHT - shown.height))
     pen.text((0, _HEIGHT + 3), tile.op, fill=_INK, font=PIL.ImageFont.load_default(15))
     small = PIL.ImageFont.load_default(12)
     for number, line in enumerate(text.splitlines()[:_CAPTION_LINES]):
-        pen.text((0, _HEIGHT + _LINE * (number + 1) + 5), line, fill=_INK if result.ok else _FAULT, font=small)
+        pen.text(
+            (0, _HEIGHT + _LINE * (number + 1) + 5), line, fill=_INK if result.ok else _FAULT, font=small
+        )
     return picture
 
 

@@ -178,11 +178,17 @@ def programs(as_json: bool = _JSON) -> None:
         typer.echo(f"  {item.example}")
 
 
-def tools(as_json: bool = typer.Option(False, "--json", help="Print JSON schemas.")) -> None:
+def tools(
+    as_json: bool = typer.Option(False, "--json", help="Print JSON schemas."),
+    markdown: bool = typer.Option(False, "--markdown", help="Print the reference page (docs/tools.md)."),
+) -> None:
     """List the tools as a planner sees them."""
-    from ..tools.registry import default_registry, json_schema
+    from ..tools.registry import default_registry, json_schema, reference
 
     visible = default_registry().visible()
+    if markdown:
+        typer.echo(reference(visible), nl=False)
+        return
     if as_json:
         print_json([json_schema(item) for item in visible])
         return

@@ -39,7 +39,7 @@ NEXT = """What to try next
   sightline programs                      all programs of the library, with an example call each
   sightline run tag_text examples/bus.jpg --out tagged
   sightline batch read_text YOUR_FOLDER --out texts
-  sightline models list standard           the pack with a detector: what it needs, and what is on disk
+  sightline models list standard          the pack with a detector: what it needs, and what is on disk
   sightline run count examples/bus.jpg --pack standard --set OBJECT=person
   sightline doctor                        what works on this machine"""
 
@@ -60,7 +60,10 @@ def main() -> int:
             print(f"  failed: {error}\n")
             failed += 1
     plan(engine)
-    print(f"{len(RUNS) - failed} of {len(RUNS)} programs done in {time.perf_counter() - started:.1f} s; ", end="")
+    print(
+        f"{len(RUNS) - failed} of {len(RUNS)} programs done in {time.perf_counter() - started:.1f} s; ",
+        end="",
+    )
     print(f"pictures lie below {out}\n\n{NEXT}")
     return failed
 

@@ -56,7 +56,9 @@ def street() -> Image:
     return Image.from_array(np.asarray(picture))
 
 
-def written(lines: list[tuple[str, tuple[int, int]]], size: tuple[int, int] = (420, 300), points: int = 24) -> Image:
+def written(
+    lines: list[tuple[str, tuple[int, int]]], size: tuple[int, int] = (420, 300), points: int = 24
+) -> Image:
     """A white page with each text at its place."""
     picture = PIL.Image.new("RGB", size, WHITE)
     pen = PIL.ImageDraw.Draw(picture)
@@ -68,7 +70,13 @@ def written(lines: list[tuple[str, tuple[int, int]]], size: tuple[int, int] = (4
 
 def receipt() -> Image:
     """Sub-total, tax, total and cash: names at the left, amounts far to the right."""
-    rows = [("CORNER SHOP", ""), ("Subtotal", "10.00"), ("Tax", "1.50"), ("TOTAL", "$11.50"), ("Cash", "20.00")]
+    rows = [
+        ("CORNER SHOP", ""),
+        ("Subtotal", "10.00"),
+        ("Tax", "1.50"),
+        ("TOTAL", "$11.50"),
+        ("Cash", "20.00"),
+    ]
     lines = []
     for number, (name, amount) in enumerate(rows):
         lines += [(name, (20, 20 + 50 * number)), (amount, (300, 20 + 50 * number))]

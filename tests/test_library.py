@@ -38,7 +38,9 @@ class Desk:
         self.engine = Engine(models, cache=ResultCache(cache))
 
     def run(self, name: str, *pictures: Image, **settings: Any) -> ProgramResult:
-        program = self.engine.check(PROGRAMS[name].program({key: str(value) for key, value in settings.items()}))
+        program = self.engine.check(
+            PROGRAMS[name].program({key: str(value) for key, value in settings.items()})
+        )
         (inputs,) = bind(program, pictures)
         (result,) = self.engine.run(program, inputs).results
         assert result.status == "done", [error.message for error in result.errors]
@@ -102,7 +104,9 @@ def test_a_program_is_described_and_checks(name: str) -> None:
     program = item.program()
     assert check(program, default_registry()) == []
     assert Program.parse(program.text) == program
-    unused = [s.name for s in item.settings if not re.search(rf"\b{s.name}\b", item.text.split("Example:")[1])]
+    unused = [
+        s.name for s in item.settings if not re.search(rf"\b{s.name}\b", item.text.split("Example:")[1])
+    ]
     assert unused == [], "a setting that the program does not read"
 
 
@@ -133,7 +137,10 @@ def test_every_program_is_tested_here() -> None:
 
 def test_a_setting_is_a_value_and_never_program_text() -> None:
     program = find("find_word").program({"WORD": "x' if True else RESULT(var=IMAGE) {ANSWER0} \" #"})
-    assert [s.op for s in program.steps] == ["IF", *(s.op for s in Program.parse(PROGRAMS["find_word"].text).steps)]
+    assert [s.op for s in program.steps] == [
+        "IF",
+        *(s.op for s in Program.parse(PROGRAMS["find_word"].text).steps),
+    ]
     with pytest.raises(InputError, match="has no setting WORDS; it has WORD"):
         find("find_word").program({"WORDS": "a"})
     with pytest.raises(InputError, match="setting LEAST is a number, not 'much'"):
@@ -182,8 +189,13 @@ def test_redacting_text(desk: Desk) -> None:
 def test_receipts(desk: Desk) -> None:
     assert desk.value("receipt_total", scenes.receipt()) == 11.5
     assert desk.value("receipt_total", scenes.written([("Total: 7,25", (20, 50))])) == 7.25
-    assert desk.value("receipt_total", scenes.written([("TOTAL ITEMS: 4", (20, 50)), ("12.00", (20, 150))])) == -1
-    french = scenes.written([("Montant", (20, 50)), ("31.40", (300, 50)), ("Total", (20, 150)), ("9.99", (300, 150))])
+    assert (
+        desk.value("receipt_total", scenes.written([("TOTAL ITEMS: 4", (20, 50)), ("12.00", (20, 150))]))
+        == -1
+    )
+    french = scenes.written(
+        [("Montant", (20, 50)), ("31.40", (300, 50)), ("Total", (20, 150)), ("9.99", (300, 150))]
+    )
     assert desk.value("receipt_total", french, WORD="montant") == 31.4
 
 
@@ -205,7 +217,9 @@ def test_hiding_faces(desk: Desk, astronaut: Image) -> None:
     for name in ("redact_faces", "emoji_faces"):  # an emoji may look like a face to the detector, and may
         hidden = desk.value(name, astronaut)
         assert same(hidden, astronaut, (0, 200, 512, 512)), name
-        assert (hidden.pixels[90:140, 200:250] != astronaut.pixels[90:140, 200:250]).any(axis=2).mean() > 0.95, name
+        assert (hidden.pixels[90:140, 200:250] != astronaut.pixels[90:140, 200:250]).any(
+            axis=2
+        ).mean() > 0.95, name
     other = desk.value("emoji_faces", astronaut, EMOJI="winking_face")
     assert not np.array_equal(other.pixels, desk.value("emoji_faces", astronaut).pixels)
 
@@ -269,7 +283,10 @@ def test_counting_things(desk: Desk, street: Image) -> None:
     assert desk.value("count", street, OBJECT="vehicle") == 3  # a kind: two cars and a bus
     assert desk.value("inventory", street) == "2 person, 2 car, 1 bus"
     assert desk.value("inventory", scenes.ball()) == ""
-    halves = [desk.value("count_in_half", street, OBJECT="car", HALF=half) for half in ("LEFT", "right", "top", "bottom")]
+    halves = [
+        desk.value("count_in_half", street, OBJECT="car", HALF=half)
+        for half in ("LEFT", "right", "top", "bottom")
+    ]
     assert halves == [1, 1, 0, 2]
 
 
@@ -286,7 +303,9 @@ def test_colours_of_things(desk: Desk, street: Image) -> None:
     assert desk.value("colors_of", street, OBJECT="dog") == ""
     result = desk.run("of_color", street, COLOR="blue")
     assert [r.box[0] for r in step(result, "OBJ1")] == [170]
-    assert not same(result.value, street, (170, 104, 220, 140)) and same(result.value, street, (232, 40, 312, 80))
+    assert not same(result.value, street, (170, 104, 220, 140)) and same(
+        result.value, street, (232, 40, 312, 80)
+    )
 
 
 def test_cutting_and_tagging_things(desk: Desk, street: Image) -> None:
@@ -294,7 +313,9 @@ def test_cutting_and_tagging_things(desk: Desk, street: Image) -> None:
     assert [(p.width, p.height, p.offset) for p in people] == [(20, 80, (10, 60)), (16, 70, (50, 70))]
     tagged = desk.run("tag_objects", street, OTHER="car")
     assert [r.label for r in step(tagged, "OBJ0")] == ["person", "person", "car", "car"]
-    assert not same(tagged.value, street, (10, 60, 30, 140)) and same(tagged.value, street, (240, 50, 312, 140))
+    assert not same(tagged.value, street, (10, 60, 30, 140)) and same(
+        tagged.value, street, (240, 50, 312, 140)
+    )
     largest = desk.run("largest", street, OBJECT="car")
     assert [r.box for r in step(largest, "OBJ1")] == [(90, 100, 150, 140)]
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ast
 import json
+from pathlib import Path
 
 import pytest
 from ops_fakes import TOOLS
 
 from sightline.tools import types
 from sightline.tools.declaration import REQUIRED
-from sightline.tools.registry import builtin_tools, json_schema
+from sightline.tools.registry import builtin_tools, json_schema, reference
 from sightline.tools.roles import ROLES
 
 VISPROG = {
@@ -88,3 +89,9 @@ def test_control_ops_are_the_engines():
         assert item.control
         (error,) = item.run([{a.name: "1" for a in item.arguments}])
         assert "engine" in str(error)
+
+
+def test_the_reference_page_is_what_the_declarations_say() -> None:
+    page = Path(__file__).resolve().parent.parent / "docs" / "tools.md"
+    shown = reference(item for item in builtin_tools() if not item.hidden)
+    assert page.read_text(encoding="utf-8") == shown, "run: sightline tools --markdown > docs/tools.md"

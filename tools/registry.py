@@ -128,3 +128,22 @@ def json_schema(item: Tool) -> dict[str, Any]:
             "additionalProperties": False,
         },
     }
+
+
+def reference(tools: Iterable[Tool]) -> str:
+    """The tools' reference page in Markdown, from their declarations alone."""
+    lines = ["# Tools", "", "Made by `sightline tools --markdown` from the tools' declarations.", ""]
+    for item in tools:
+        lines += [f"## {item.name}", "", item.doc, "", f"    {item.example}", ""]
+        lines += ["| argument | type | default | |", "|---|---|---|---|"] if item.arguments else []
+        for argument in item.arguments:
+            default = "" if argument.required else f"`{argument.default!r}`"
+            note = argument.doc or (f"one of {', '.join(argument.choices)}" if argument.choices else "")
+            lines.append(f"| {argument.name} | {argument.type} | {default} | {note.replace('|', chr(92) + '|')} |")
+        facts = [f"gives {item.returns}"]
+        if item.roles:
+            facts.append("may use the role " + " and ".join(item.roles).replace("_", " "))
+        if item.batch:
+            facts.append(f"up to {item.batch} calls at once")
+        lines += ["", f"G{'; '.join(facts)[1:]}.", ""]
+    return "\n".join(lines).rstrip() + "\n"

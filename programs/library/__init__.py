@@ -64,7 +64,9 @@ class ProgramFile:
             for step in program.steps
         )
         mentioned = {name for step in steps for name in step.references}
-        return replace(program, steps=(*(_constant(name, chosen[name]) for name in chosen if name in mentioned), *steps))
+        return replace(
+            program, steps=(*(_constant(name, chosen[name]) for name in chosen if name in mentioned), *steps)
+        )
 
     def _unknown(self, name: str) -> str:
         names = [setting.name for setting in self.settings]
@@ -81,7 +83,11 @@ def _typed(name: str, text: str, default: Scalar) -> Scalar:
         raise InputError(f"setting {name} is yes or no, not {text!r}")
     if isinstance(default, int | float):
         try:
-            return int(text) if isinstance(default, int) and re.fullmatch(r"[+-]?\d{1,15}", text) else float(text)
+            return (
+                int(text)
+                if isinstance(default, int) and re.fullmatch(r"[+-]?\d{1,15}", text)
+                else float(text)
+            )
         except ValueError:
             raise InputError(f"setting {name} is a number, not {text!r}") from None
     return text
@@ -89,7 +95,9 @@ def _typed(name: str, text: str, default: Scalar) -> Scalar:
 
 def _constant(name: str, value: Scalar) -> Step:
     """A step that is a setting's value; the optimiser folds it away."""
-    return Step(name, "IF", (("condition", Literal(True)), ("then", Literal(value)), ("otherwise", Literal(value))))
+    return Step(
+        name, "IF", (("condition", Literal(True)), ("then", Literal(value)), ("otherwise", Literal(value)))
+    )
 
 
 def _put(argument: Argument, chosen: Mapping[str, Scalar]) -> Argument:

@@ -11,7 +11,7 @@ from typing import Any
 from ...errors import ModelFileError
 from ..values import Image, Regions
 from . import yolo
-from .common import checked, torch_device, whole
+from .common import checked, chunks, torch_device, whole
 
 
 class UltralyticsDetector:
@@ -42,6 +42,7 @@ class UltralyticsDetector:
         self._most = whole("most", most, 1, 3000)
         self._size = whole("image_size", image_size, 32, 4096)
         self._device = torch_device(device)
+        self._at_once = yolo.at_once(self._device, self.batch)
         self._lock = threading.Lock()  # the head keeps anchors of the last shape
         self._model = yolo.load_model(weights, self._device)
         self._model.fuse(verbose=False)
@@ -60,7 +61,7 @@ class UltralyticsDetector:
         for index, box in enumerate(boxes):
             by_shape[box.shape].append(index)
         results: dict[int, Regions] = {}
-        for indices in by_shape.values():
+        for indices in (part for group in by_shape.values() for part in chunks(group, self._at_once)):
             kept, prototypes = self._forward([images[i] for i in indices], [boxes[i] for i in indices])
             for row, index in enumerate(indices):
                 protos = None if prototypes is None else prototypes[row]

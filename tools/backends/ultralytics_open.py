@@ -19,6 +19,7 @@ from ..values import Image, Regions
 from . import yolo
 from .common import (
     checked,
+    chunks,
     from_folder,
     is_out_of_memory,
     one_line,
@@ -53,6 +54,7 @@ class UltralyticsOpen:
         self._most = whole("most", most, 1, 3000)
         self._size = whole("image_size", image_size, 32, 4096)
         self._device = torch_device(device)
+        self._at_once = yolo.at_once(self._device, self.batch)
         self._lock = threading.Lock()
         self._embeddings: OrderedDict[str, Any] = OrderedDict()
         self._model = yolo.load_model(_only(weights, "*.pt"), self._device)
@@ -88,14 +90,21 @@ class UltralyticsOpen:
             if wanted:
                 groups[boxes[index].shape, wanted].append(index)
         results = [Regions()] * len(images)
-        for (_, wanted), indices in groups.items():
-            part = [images[i] for i in indices]
-            kept, prototypes = self._forward(part, [boxes[i] for i in indices], wanted)
-            for row, index in enumerate(indices):
-                protos = None if prototypes is None else prototypes[row]
-                results[index] = yolo.to_regions(
-                    kept[row], protos, boxes[index], images[index], wanted, "ultralytics-open", self._digest
-                )
+        for (_, wanted), group in groups.items():
+            for indices in chunks(group, self._at_once):
+                part = [images[i] for i in indices]
+                kept, prototypes = self._forward(part, [boxes[i] for i in indices], wanted)
+                for row, index in enumerate(indices):
+                    protos = None if prototypes is None else prototypes[row]
+                    results[index] = yolo.to_regions(
+                        kept[row],
+                        protos,
+                        boxes[index],
+                        images[index],
+                        wanted,
+                        "ultralytics-open",
+                        self._digest,
+                    )
         return results
 
     def _forward(

@@ -116,6 +116,11 @@ class Letterbox:
         return (boxes - np.array([*self.pad, *self.pad])) / np.array([*self.scale, *self.scale])
 
 
+def at_once(device: Any, most: int) -> int:
+    """Images in one pass. On a CPU a long batch gains nothing: 9 pictures at once cost 10-36% more each than 4 (one noisy run)."""
+    return min(most, 4) if device.type == "cpu" else most
+
+
 def infer(model: Any, boxes: list[Letterbox], images: list[Image], device: Any) -> Any:
     """The network's raw output for images of one letterbox shape."""
     import torch
@@ -211,4 +216,13 @@ def _mask(coefficients: np.ndarray, prototypes: np.ndarray, box: Letterbox, imag
     return Mask.from_array(window > 0, (x1, y1))
 
 
-__all__ = ["Letterbox", "infer", "keep_best", "load_model", "names_of", "prepare_ultralytics", "to_regions"]
+__all__ = [
+    "Letterbox",
+    "at_once",
+    "infer",
+    "keep_best",
+    "load_model",
+    "names_of",
+    "prepare_ultralytics",
+    "to_regions",
+]

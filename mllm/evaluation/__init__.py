@@ -1,0 +1,1 @@
+"""Evaluation of the core MLLM on scenes with exact ground truth."""
