@@ -195,19 +195,19 @@ def _seconds(engine: Engine, work: Sequence[Job]) -> float:
     return time.perf_counter() - started
 
 
-MEMORY_SCRIPT = """
+MEMORY_SCRIPT = f"""
 import resource, sys
 from pathlib import Path
 from benchmarks.engine import Engine, Job, Models
-models = Models.from_pack("starter", sys.argv[1], {"detector": %r})
+models = Models.from_pack("starter", sys.argv[1], {{"detector": {DETECTOR!r}}})
 engine = Engine(models)
 program = engine.check("BOX0=LOC(image=IMAGE,object='person')\\nI=BLUR(image=IMAGE,object=BOX0)\\nR=RESULT(var=I)")
 photos = sorted(Path(sys.argv[2]).iterdir())
 count = int(sys.argv[3])
-jobs = (Job(i, (program,), {"IMAGE": str(photos[i %% len(photos)])}) for i in range(count))
+jobs = (Job(i, (program,), {{"IMAGE": str(photos[i % len(photos)])}}) for i in range(count))
 done = sum(job.results[0].ok for job in engine.stream(jobs))
 print(done, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
-""" % (DETECTOR,)
+"""
 
 
 def memory(photos: Sequence[Path], weights: Path, folder: Path) -> dict[str, Any]:

@@ -92,9 +92,9 @@ class ResultCache:
             self._write_blob(value)
             return {"image": [value.hash, *value.size, *value.offset, value.picture, value.source]}
         if isinstance(value, Regions):
-            return {"regions": value.to_json()}
+            return {"regions": value.to_json(exact=True)}
         if isinstance(value, Region):
-            return {"region": value.to_json()}
+            return {"region": value.to_json(exact=True)}
         if isinstance(value, list | tuple):
             return {"list": [self._encode(item) for item in value]}
         if value is None or isinstance(value, bool | int | float | str):

@@ -88,7 +88,7 @@ def input_key(value: Any) -> str:
             return value.hash
         return digest(value.hash, value.picture, str(value.offset))  # equal pixels, another place: other boxes
     if isinstance(value, Regions | Region):
-        return digest("regions", json.dumps(value.to_json(), sort_keys=True))
+        return digest("regions", json.dumps(value.to_json(exact=True), sort_keys=True))
     if isinstance(value, list | tuple):
         return digest("list", *[input_key(item) for item in value])
     return digest("value", json.dumps(value))

@@ -349,3 +349,11 @@ def test_a_plan_is_the_same_for_equal_programs(engine_parts: Any) -> None:
 def test_steps_named_like_the_engines_own_slots_are_not_mixed_up(engine_parts: Any) -> None:
     text = "A=EVAL(expr='10')\nS1=EVAL(expr='20')\nS0=EVAL(expr='{A} * 1')\nC=EVAL(expr='{ A } + {S1} - {S0} * 3')\nR=RESULT(var=C)"
     assert engine_parts().run(text, {}).results[0].value == 0
+
+
+def test_regions_come_out_of_the_cache_as_they_went_in(tmp_path: Path) -> None:
+    region = Region((1 / 3, 2 / 7, 10.123456789, 11.0), label="x", score=0.987654321, text="é", parents=("p",))
+    with ResultCache(tmp_path) as cache:
+        cache.put("key", Regions([region]))
+    with ResultCache(tmp_path) as cache:
+        assert cache.decode(cache.get_many(["key"])["key"]) == Regions([region])

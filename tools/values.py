@@ -287,12 +287,16 @@ class Region:
         full[top : max(round(y2), 0), left : max(round(x2), 0)] = True
         return full
 
-    def to_json(self) -> dict[str, Any]:
-        """Only what is set, so that files stay small; `from_json` restores the rest."""
-        data: dict[str, Any] = {"box": [round(float(v), 2) for v in self.box]}
+    def to_json(self, *, exact: bool = False) -> dict[str, Any]:
+        """Only what is set, so that files stay small; `from_json` restores the rest.
+
+        Boxes are written to a hundredth of a pixel and scores to four digits, or with `exact` to the last bit.
+        """
+        digits = (17, 17) if exact else (2, 4)
+        data: dict[str, Any] = {"box": [round(float(v), digits[0]) for v in self.box]}
         if self.label:
             data["label"] = self.label
-        data["score"] = round(float(self.score), 4)
+        data["score"] = round(float(self.score), digits[1])
         if self.mask is not None:
             data["mask"] = self.mask.to_json()
         if self.text is not None:
@@ -351,8 +355,8 @@ class Regions(Sequence[Region]):
         names = (f"{region.label or region.text or 'box'} {region.score:.2f}" for region in self._items)
         return f"Regions({', '.join(names)})"
 
-    def to_json(self) -> list[dict[str, Any]]:
-        return [region.to_json() for region in self._items]
+    def to_json(self, *, exact: bool = False) -> list[dict[str, Any]]:
+        return [region.to_json(exact=exact) for region in self._items]
 
     @classmethod
     def from_json(cls, data: Iterable[dict[str, Any]]) -> Regions:

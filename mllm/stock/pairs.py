@@ -61,10 +61,13 @@ def read_pairs(path: str | Path) -> list[Pair]:
         missing = [k for k in ("prompt", "chosen", "rejected") if k not in record]
         if missing:
             raise InputError(f"{where}: no {', '.join(missing)}")
-        pairs.append(
-            Pair(str(record["id"]), tuple(record.get("images", ())), _messages(record["prompt"], where),
-                 _answer(record["chosen"], where), _answer(record["rejected"], where))
-        )  # fmt: skip
+        images = tuple(record.get("images", ()))
+        prompt = _messages(record["prompt"], where)
+        if images and not any(IMAGE in m["content"] for m in prompt):  # TRL puts unmarked pictures first
+            marks = "\n".join([IMAGE] * len(images))
+            prompt = ({"role": prompt[0]["role"], "content": f"{marks}\n{prompt[0]['content']}"}, *prompt[1:])
+        chosen, rejected = _answer(record["chosen"], where), _answer(record["rejected"], where)
+        pairs.append(Pair(str(record["id"]), images, prompt, chosen, rejected))
     if not pairs:
         raise InputError(f"{path} holds no pairs")
     return pairs
