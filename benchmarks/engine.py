@@ -87,7 +87,9 @@ def timed(engine: Engine, work: Sequence[Job]) -> tuple[float, dict[str, list[An
     for job in engine.stream(work):
         if job.error is not None:
             raise SystemExit(f"{job.key}: {job.error.message}")
-        found[job.key] = [r.value if r.ok else f"{r.errors[0].op}: {r.errors[0].message}" for r in job.results]
+        found[job.key] = [
+            r.value if r.ok else f"{r.errors[0].op}: {r.errors[0].message}" for r in job.results
+        ]
     return time.perf_counter() - started, found
 
 
@@ -109,7 +111,9 @@ def compare(photos: Sequence[Path], models: Models, folder: Path) -> dict[str, A
             found[str(photo)] = []
             for program in checked:
                 try:
-                    value = sequential.run(program, {program_input([program]): photo}, warmup.registry, models)
+                    value = sequential.run(
+                        program, {program_input([program]): photo}, warmup.registry, models
+                    )
                 except SightlineError as error:
                     value = f"{type(error).__name__}"
                 found[str(photo)].append(value)
@@ -134,7 +138,9 @@ def compare(photos: Sequence[Path], models: Models, folder: Path) -> dict[str, A
     one_cache.close()
 
     sequential_seconds, plainly = sequential_run()
-    failed = sum(isinstance(v, str) and ": " in v and v.split(":")[0].isupper() for vs in cold.values() for v in vs)
+    failed = sum(
+        isinstance(v, str) and ": " in v and v.split(":")[0].isupper() for vs in cold.values() for v in vs
+    )
     differing = []
     for key in cold:
         for name, a, b, c in zip(PROGRAMS, cold[key], plainly[key], warm[key], strict=True):
@@ -230,13 +236,17 @@ def memory(photos: Sequence[Path], weights: Path, folder: Path) -> dict[str, Any
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     root = Path(__file__).resolve().parent.parent
     default = Path(os.environ.get("SIGHTLINE_DATA", root.parent / "shared" / "data"))
     parser.add_argument("--data", type=Path, default=default)
     parser.add_argument("--photos", type=int, default=50)
     parser.add_argument("--out", type=Path, default=root / "benchmarks" / "out" / "report.json")
-    parser.add_argument("--skip-memory", action="store_true", help="leave out the 2,000 pictures (two minutes)")
+    parser.add_argument(
+        "--skip-memory", action="store_true", help="leave out the 2,000 pictures (two minutes)"
+    )
     options = parser.parse_args()
     weights = options.data / "weights"
     photos = sorted((options.data / "photos" / "coco_val128").glob("*.jpg"))[: options.photos]

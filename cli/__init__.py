@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from . import models, programs
+from . import mllm, models, programs
 from .console import guarded
 
 app = typer.Typer(
@@ -16,6 +16,7 @@ app = typer.Typer(
 )
 programs.register(app)
 models.register(app)
+mllm.register(app)
 
 
 @app.callback(invoke_without_command=True)

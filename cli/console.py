@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
@@ -13,11 +14,14 @@ import typer
 
 from ..errors import InputError, SightlineError
 
-OK, JOB_FAILED, BAD_INPUT = 0, 1, 2
+OK, JOB_FAILED, BAD_INPUT, STOPPED = 0, 1, 2, 130
 
 
 def guarded(app: Callable[[], Any]) -> None:
     """Run the command line: an error that Sightline raises on purpose becomes one line and an exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a file's name may be bytes that are no text
     try:
         app()
     except InputError as error:
@@ -27,6 +31,9 @@ def guarded(app: Callable[[], Any]) -> None:
     except BrokenPipeError:  # the reader of our output went away: nothing is wrong
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(OK) from None
+    except OSError as error:  # a full disk, a folder that may not be written
+        where = f"{error.filename}: " if error.filename else ""
+        fail(f"{where}{error.strerror or error}", JOB_FAILED)
 
 
 def fail(message: str, code: int) -> NoReturn:

@@ -86,7 +86,9 @@ def doctor(
         print_json([asdict(finding) for finding in findings])
     else:
         for finding in findings:
-            color = {"ok": typer.colors.GREEN, "note": typer.colors.YELLOW}.get(finding.level, typer.colors.RED)
+            color = {"ok": typer.colors.GREEN, "note": typer.colors.YELLOW}.get(
+                finding.level, typer.colors.RED
+            )
             typer.secho(f"{finding.level:<5} {finding.name}: {finding.text}", fg=color)
     if any(finding.level == "bad" for finding in findings):
         raise typer.Exit(JOB_FAILED)

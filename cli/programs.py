@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from ..errors import InputError
-from .console import BAD_INPUT, JOB_FAILED, default_cache, parse_settings, print_json
+from .console import BAD_INPUT, JOB_FAILED, STOPPED, default_cache, fail, parse_settings, print_json
 
 if TYPE_CHECKING:
     from ..programs.engine import Engine
@@ -33,7 +33,7 @@ def register(app: typer.Typer) -> None:
 
 def run(
     program: str = _PROGRAM,
-    images: list[Path] = typer.Argument(None, help="Pictures; a program of one picture runs on each."),
+    images: list[str] = typer.Argument(None, help="Pictures; a program of one picture runs on each."),
     setting: list[str] = _SET,
     pack: str = _PACK,
     models: Path = _MODELS,
@@ -45,15 +45,22 @@ def run(
     """Run a program on pictures and show every step."""
     from ..programs.inputs import bind
     from ..programs.library import find
+    from ..tools.imagefile import make_folder
 
     engine = _engine(pack, models, cache, no_cache)
     checked = engine.check(find(program).program(parse_settings(setting)))
-    jobs = bind(checked, [Path(image) for image in images or []])
-    folder = out if out is not None else None
+    jobs = bind(checked, images or [])
+    folder = out
+    if folder is not None:
+        if any(Path(image).resolve().parent == folder.resolve() for image in images or []):
+            raise InputError(
+                f"{folder} holds the pictures themselves, which results could replace; choose another --out"
+            )
+        make_folder(folder)
     reports = []
     for index, inputs in enumerate(jobs):
         job = engine.run(checked, inputs)
-        name = _name(inputs, index)
+        name = _name(inputs, index, len(jobs))
         if job.error is not None:
             report: dict[str, Any] = {"status": "failed", "result": None, "steps": []}
             reports.append(report | {"errors": [job.error.to_json()], "inputs": _paths(inputs)})
@@ -96,7 +103,9 @@ def check(program: str = _PROGRAM, setting: list[str] = _SET, as_json: bool = _J
 
 
 def explain(
-    program: list[str] = typer.Argument(help="Program files or library names; several are merged into one plan."),
+    program: list[str] = typer.Argument(
+        help="Program files or library names; several are merged into one plan."
+    ),
     setting: list[str] = _SET,
     pack: str = _PACK,
     models: Path = _MODELS,
@@ -107,7 +116,7 @@ def explain(
     from ..programs.explain import explain as describe
     from ..programs.library import find
 
-    engine = _engine(pack, models, cache, no_cache=False)
+    engine = _engine(pack, models, cache, no_cache=False, fetch=False)
     settings = parse_settings(setting)
     checked = [engine.check(find(name).program(settings)) for name in program]
     plan = describe(engine, checked)
@@ -124,7 +133,9 @@ def batch(
     setting: list[str] = _SET,
     workers: int = typer.Option(1, "--workers", min=1, max=64, help="Processes; each loads its own models."),
     resume: bool = typer.Option(False, "--resume", help="Go on where an earlier run stopped."),
-    retry_failed: bool = typer.Option(False, "--retry-failed", help="With --resume: run failed pictures again."),
+    retry_failed: bool = typer.Option(
+        False, "--retry-failed", help="With --resume: run failed pictures again."
+    ),
     pack: str = _PACK,
     models: Path = _MODELS,
     cache: Path = _CACHE,
@@ -151,7 +162,12 @@ def batch(
     from .progress import progress_bar
 
     with progress_bar(show=not as_json) as report:
-        outcome = run_batch(settings, workers=workers, resume=resume, retry_failed=retry_failed, report=report)
+        try:
+            outcome = run_batch(
+                settings, workers=workers, resume=resume, retry_failed=retry_failed, report=report
+            )
+        except KeyboardInterrupt:
+            fail("stopped; the rows written so far are kept, add --resume to go on", STOPPED)
     if as_json:
         status = "done" if not outcome.failed else "failed"
         counts = {"rows": outcome.rows, "ran": outcome.ran, "failed": outcome.failed}
@@ -202,24 +218,32 @@ def tools(
 # -- helpers ---------------------------------------------------------------------------------------------------
 
 
-def _engine(pack: str, models: Path | None, cache: Path | None, no_cache: bool) -> Engine:
+def _engine(
+    pack: str, models: Path | None, cache: Path | None, no_cache: bool, *, fetch: bool = True
+) -> Engine:
     from ..programs.cache import ResultCache
     from ..programs.engine import Engine
     from ..tools.models import Models
 
     kept = None if no_cache else ResultCache(cache or default_cache())
-    return Engine(Models.from_pack(pack, models, fetch=True), cache=kept)
+    return Engine(Models.from_pack(pack, models, fetch=fetch), cache=kept)
 
 
 def _paths(inputs: dict[str, Any]) -> dict[str, Any]:
-    return {name: [str(v) for v in value] if isinstance(value, list) else str(value) for name, value in inputs.items()}
+    return {
+        name: [str(v) for v in value] if isinstance(value, list) else str(value)
+        for name, value in inputs.items()
+    }
 
 
-def _name(inputs: dict[str, Any], index: int) -> str:
-    """A name for a run's files: its first picture's, which several runs may share, so the run's number follows."""
+def _name(inputs: dict[str, Any], index: int, runs: int) -> str:
+    """A name for a run's files: its first picture's. Of several runs the number stands in front, where no picture's own
+    name ('photo-1') can be taken for it."""
     first = next(iter(inputs.values()), "result")
-    stem = Path(str(first[0] if isinstance(first, list) else first)).stem
-    return stem if index == 0 else f"{stem}-{index}"
+    from ..programs.outputs import file_stem
+
+    stem = file_stem(Path(str(first[0] if isinstance(first, list) else first)).stem)
+    return stem if runs == 1 else f"{index + 1}-{stem}"
 
 
 def _report(result: ProgramResult, folder: Path | None, name: str) -> dict[str, Any]:

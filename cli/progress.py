@@ -37,7 +37,12 @@ def progress_bar(*, show: bool) -> Iterator[Callable[[Progress], None] | None]:
             rate = f"{speed:.1f}/s" if speed else ""
             name = f"pictures (+{progress.already} from before)" if progress.already else "pictures"
             bar.update(
-                task, description=name, total=progress.total, completed=progress.done, failed=failed, rate=rate
+                task,
+                description=name,
+                total=progress.total,
+                completed=progress.done,
+                failed=failed,
+                rate=rate,
             )
 
         yield update

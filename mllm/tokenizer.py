@@ -25,7 +25,7 @@ _SPLIT = (
     r" ?\d| ?\p{Han}| ?[\p{L}&&[^\p{Han}]]+| ?[^\s\p{L}\d]+|\s"
 )
 _OPEN = r"(?<=(?:=|\[|, |,)')(?=[\p{L}\d])"  # just inside an opening quote of a program's literal
-_OPENED = r"(?<=(?:=|\[|, |,)') (?=[\p{L}\d])"
+OPENED = r"(?<=(?:=|\[|, |,)') (?=[\p{L}\d])"
 LOCATION_BINS = 100
 
 
@@ -60,7 +60,7 @@ def train_tokenizer(texts: Iterable[str], size: int, pointers: int) -> PreTraine
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )
-    tokenizer.decoder = decoders.Sequence([decoders.ByteLevel(), decoders.Replace(Regex(_OPENED), "")])
+    tokenizer.decoder = decoders.Sequence([decoders.ByteLevel(), decoders.Replace(Regex(OPENED), "")])
     trainer = trainers.BpeTrainer(
         vocab_size=size - 2 * pointers,
         special_tokens=list(SPECIAL_TOKENS),

@@ -7,6 +7,7 @@ import json
 import multiprocessing
 import os
 import queue
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,11 +17,11 @@ from pathlib import Path
 from typing import IO, Any
 
 from ..errors import InputError, SightlineError
-from ..tools.imagefile import SUFFIXES
+from ..tools.imagefile import SUFFIXES, make_folder
 from ..tools.models import Models
 from .cache import ResultCache
 from .engine import Engine, Job
-from .outputs import to_json
+from .outputs import as_text, file_stem, to_json
 from .results import FAILED, JobResult, kind_of
 from .rows import Manifest, RowStore
 from .syntax import Program
@@ -63,13 +64,17 @@ class Outcome:
     file: Path
 
 
-def list_pictures(folder: Path) -> list[str]:
-    """Paths of the picture files below `folder`, relative and sorted. Symbolic links are not followed."""
+def list_pictures(folder: Path, out: Path | None = None) -> list[str]:
+    """Paths of the picture files below `folder`, relative and sorted. Symbolic links are not followed.
+
+    What lies below `out` is left out: a batch that writes inside its own folder must not read its results.
+    """
     if not folder.is_dir():
         raise InputError(f"{folder} is no folder; give the folder that holds the pictures")
     found = []
+    avoid = out.resolve() if out is not None else None
     for base, folders, files in os.walk(folder, followlinks=False):
-        folders[:] = sorted(f for f in folders if not f.startswith("."))
+        folders[:] = sorted(f for f in folders if not f.startswith(".") and Path(base, f).resolve() != avoid)
         for name in files:
             path = Path(base, name)
             if path.suffix.lower() in SUFFIXES and not name.startswith(".") and not path.is_symlink():
@@ -97,15 +102,19 @@ def run_batch(
     """
     folder, out = Path(settings.folder), Path(settings.out)
     program = Program.parse(settings.program)
-    pictures = list_pictures(folder)
-    out.mkdir(parents=True, exist_ok=True)
+    if out.resolve() == folder.resolve():
+        raise InputError(
+            f"{out} is the folder of the pictures themselves; choose another --out, which may lie inside it"
+        )
+    pictures = list_pictures(folder, out)
+    make_folder(out)
     store = RowStore(out)
     with _only_run(out):
         _check_manifest(out, store, program, settings, resume)
         for stray in out.rglob(".*.tmp"):  # left by a killed run; nobody else writes while the lock is held
             stray.unlink()
         finished = store.finished(retry_failed=retry_failed)
-        left = [path for path in pictures if path not in finished]
+        left = [path for path in pictures if as_text(path) not in finished]
         progress = Progress(total=len(left), already=len(pictures) - len(left))
         if report is not None:
             report(progress)
@@ -120,22 +129,25 @@ def run_batch(
             _run_workers(settings, left, min(workers, len(left)), count)
         elif left:
             _work(settings, left, count)
-        rows = store.finish(pictures)
+        rows = store.finish(as_text(path) for path in pictures)
     return Outcome(rows, progress.done, progress.failed, store.complete)
 
 
 def _check_manifest(out: Path, store: RowStore, program: Program, settings: Settings, resume: bool) -> None:
     from .. import __version__
 
-    wanted = Manifest(program.text, program.digest, settings.pack, __version__)
+    folder = as_text(os.path.abspath(settings.folder))
+    wanted = Manifest(program.text, program.digest, settings.pack, folder, __version__)
     there = Manifest.read(out)
     if store.files() and there is None:
         raise InputError(f"{out} holds Parquet files of something else; choose another --out")
     if there is not None and store.files():
         if not resume:
             raise InputError(f"{out} holds results already; add --resume to go on, or choose another --out")
-        if (there.digest, there.pack) != (wanted.digest, wanted.pack):
-            what = "another program" if there.digest != wanted.digest else f"pack {there.pack}"
+        if (there.digest, there.pack, there.folder) != (wanted.digest, wanted.pack, wanted.folder):
+            what = f"pictures in {there.folder}"
+            if (there.digest, there.pack) != (wanted.digest, wanted.pack):
+                what = "another program" if there.digest != wanted.digest else f"pack {there.pack}"
             raise InputError(f"{out} holds results of {what}; choose another --out")
     wanted.write(out)
 
@@ -157,7 +169,9 @@ def _lock(file: IO[str], out: Path) -> None:
             return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             if time.monotonic() > deadline:
-                raise InputError(f"another batch is writing to {out}; wait for it, or choose another --out") from None
+                raise InputError(
+                    f"another batch is writing to {out}; wait for it, or choose another --out"
+                ) from None
             time.sleep(0.1)
 
 
@@ -198,9 +212,9 @@ def single_input(program: Program) -> str:
 def make_row(result: JobResult, program: Program, out: Path) -> dict[str, Any]:
     """The Parquet row of one picture; pictures among the results are written below `out/files`."""
     row: dict[str, Any] = dict.fromkeys(("pixel_hash", "kind", "result", "error", "error_kind", "steps"))
-    row |= {"path": result.key, "status": FAILED, "ms": 0.0, "program": program.digest}
+    row |= {"path": as_text(result.key), "status": FAILED, "ms": 0.0, "program": program.digest}
     if result.error is not None:
-        return row | {"error": result.error.message, "error_kind": result.error.kind}
+        return row | {"error": as_text(result.error.message), "error_kind": result.error.kind}
     (run,) = result.results
     image = next(iter(result.inputs.values()))
     row |= {
@@ -211,24 +225,34 @@ def make_row(result: JobResult, program: Program, out: Path) -> dict[str, Any]:
     }
     if not run.ok:
         first = run.errors[0]
-        return row | {"error": f"{first.step} ({first.op}): {first.message}", "error_kind": first.kind}
-    name = f"files/{Path(result.key).with_suffix('').as_posix().replace('/', '__')[:120]}-{image.hash[:8]}"
+        message = as_text(f"{first.step} ({first.op}): {first.message}")
+        return row | {"error": message, "error_kind": first.kind}
+    stem = file_stem(Path(result.key).with_suffix("").as_posix().replace("/", "__"))
+    name = f"files/{stem}-{image.hash[:8]}"
     try:
         value = to_json(run.value, out, name)
     except (OSError, SightlineError) as error:  # a full disk or a refused name is this picture's failure
-        return row | {"status": FAILED, "error": f"the result cannot be written: {error}", "error_kind": type(error).__name__}
+        return row | {
+            "status": FAILED,
+            "error": f"the result cannot be written: {error}",
+            "error_kind": type(error).__name__,
+        }
     return row | {"kind": kind_of(run.value), "result": json.dumps(value, ensure_ascii=False)}
 
 
 # -- several processes -----------------------------------------------------------------------------------------
 
 
-def _run_workers(settings: Settings, pictures: Sequence[str], workers: int, count: Callable[[bool], None]) -> None:
+def _run_workers(
+    settings: Settings, pictures: Sequence[str], workers: int, count: Callable[[bool], None]
+) -> None:
     """Share the pictures out over processes; a worker that dies takes only its unwritten rows with it."""
     context = multiprocessing.get_context("spawn")
     messages: Any = context.Queue()
     processes = [
-        context.Process(target=_worker, args=(settings, pictures[index::workers], messages, os.getpid()), daemon=True)
+        context.Process(
+            target=_worker, args=(settings, pictures[index::workers], messages, os.getpid()), daemon=True
+        )
         for index in range(workers)
     ]
     for process in processes:
@@ -260,6 +284,9 @@ def _run_workers(settings: Settings, pictures: Sequence[str], workers: int, coun
 
 
 def _worker(settings: Settings, pictures: Sequence[str], messages: Any, parent: int) -> None:
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C reaches all; the parent answers it and ends its workers
     threading.Thread(target=_leave_with, args=(parent,), daemon=True).start()
     with open(Path(settings.out) / ".workers", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_SH)

@@ -38,7 +38,9 @@ def fit(tool: Tool, argument: Argument, value: Any) -> tuple[Any, list[Any] | No
     except TypeError as error:
         raise ToolError(f"{tool.name}: argument {argument.name}: {error}") from error
     if isinstance(value, list) and any(isinstance(item, list | tuple | Regions) for item in value):
-        raise ToolError(f"{tool.name}: {argument.name} holds lists within a list; pick one, or run the step before on one")
+        raise ToolError(
+            f"{tool.name}: {argument.name} holds lists within a list; pick one, or run the step before on one"
+        )
     wanted = argument.type.atoms
     if given.atoms <= wanted or (given.atoms & wanted and isinstance(value, list)):
         if argument.choices and isinstance(value, str) and value not in argument.choices:

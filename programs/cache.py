@@ -9,21 +9,24 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from ..errors import InputError, SightlineError
 from ..tools.values import Image, Region, Regions
 
-CODE_VERSION = 1  # raise it when the engine's own ops (EVAL, IF, PICK ...) or the codec change what they give
+T = TypeVar("T")
+
+CODE_VERSION = 2  # raise it when the engine's own ops (EVAL, IF, PICK ...) or the codec change what they give
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS results (key TEXT PRIMARY KEY, value TEXT NOT NULL, used INTEGER NOT NULL) WITHOUT ROWID;
@@ -45,7 +48,8 @@ class ResultCache:
         folder: where `results.sqlite` and `blobs/` lie; made if missing.
 
     Values written are visible to later look-ups of the same object at once, and on disk after `flush` (called by the
-    engine at the end of each batch of work); a killed process loses at most what was not flushed.
+    engine at the end of each batch of work); a killed process loses at most what was not flushed. Where the disk is full
+    or the database damaged, that is said once (a warning in the log `sightline`), and work goes on without the cache.
     """
 
     def __init__(self, folder: Path | str) -> None:
@@ -53,7 +57,7 @@ class ResultCache:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(self.folder / "results.sqlite", timeout=30, check_same_thread=False)
-            self._db.execute("PRAGMA journal_mode=WAL")
+            _patiently(lambda: self._db.execute("PRAGMA journal_mode=WAL"))
             self._db.execute("PRAGMA synchronous=NORMAL")
             self._db.executescript(_SCHEMA)
         except (OSError, sqlite3.Error) as error:
@@ -66,26 +70,37 @@ class ResultCache:
         self._pending_costs: dict[str, tuple[int, float]] = {}
         self._writer = ThreadPoolExecutor(1, "cache-writer")  # PNG coding off the main thread
         self._writes: list[Future[None]] = []
+        self._writes_lock = threading.Lock()
+        self.usable = True  # False once it could not be written or read
 
     # -- values -----------------------------------------------------------------------------------------------
 
     def get_many(self, keys: Sequence[str]) -> dict[str, str]:
         """The stored texts of those keys that are there; `decode` makes a value of one."""
+        found: dict[str, str] = {}
         with self._lock:
-            found = {key: self._pending[key] for key in keys if key in self._pending}
+            if not self.usable:
+                return found
+            found.update({key: self._pending[key] for key in keys if key in self._pending})
             missing = [key for key in keys if key not in found]
-            for start in range(0, len(missing), 500):  # SQLite's default limit on variables is 999 in old builds
-                part = missing[start : start + 500]
-                marks = ",".join("?" * len(part))
-                rows = self._db.execute(f"SELECT key, value FROM results WHERE key IN ({marks})", part)  # noqa: S608
-                found.update(rows.fetchall())
+            try:
+                for start in range(
+                    0, len(missing), 500
+                ):  # SQLite's default limit on variables is 999 in old builds
+                    part = missing[start : start + 500]
+                    marks = ",".join("?" * len(part))
+                    rows = self._db.execute(f"SELECT key, value FROM results WHERE key IN ({marks})", part)  # noqa: S608
+                    found.update(rows.fetchall())
+            except sqlite3.Error as error:
+                self._give_up(error)
         return found
 
     def put(self, key: str, value: Any) -> None:
         """Keep a value. Pictures go to blob files in the background."""
         text = json.dumps(self._encode(value), separators=(",", ":"))
         with self._lock:
-            self._pending[key] = text
+            if self.usable:
+                self._pending[key] = text
 
     def _encode(self, value: Any) -> Any:
         if isinstance(value, Image):
@@ -134,15 +149,35 @@ class ResultCache:
 
     def _write_blob(self, image: Image) -> None:
         path = self._blob_path(image.hash)
-        if not path.exists():
-            self._writes.append(self._writer.submit(_write_png, path, image.pixels))
-        if len(self._writes) > 64:  # bounds the pixels that wait for the writer
+        if not self.usable or path.exists():
+            return
+        pixels = image.pixels
+        with self._writes_lock:
+            self._writes.append(self._writer.submit(_write_png, path, pixels))
+            many = len(self._writes) > 64  # bounds the pixels that wait for the writer
+        if many:
             self._finish_writes()
 
     def _finish_writes(self) -> None:
-        writes, self._writes = self._writes, []
+        with self._writes_lock:
+            writes, self._writes = self._writes, []
         for write in writes:
-            write.result()
+            try:
+                write.result()
+            except OSError as error:
+                with self._lock:
+                    self._give_up(error)
+
+    def _give_up(self, error: Exception) -> None:
+        """Go on without the cache, the lock being held: results are worth more than keeping them."""
+        if self.usable:
+            logging.getLogger("sightline").warning(
+                "the cache in %s is not used any more: %s", self.folder, error
+            )
+        self.usable = False
+        self._pending.clear()
+        self._pending_files.clear()
+        self._pending_costs.clear()
 
     # -- files ------------------------------------------------------------------------------------------------
 
@@ -159,9 +194,12 @@ class ResultCache:
         with self._lock:
             name = os.path.abspath(path)
             row = self._pending_files.get(name)
-            if row is None:
+            if row is None and self.usable and _is_text(name):
                 query = "SELECT path, size, mtime, seen, hash, width, height FROM files WHERE path = ?"
-                row = self._db.execute(query, (name,)).fetchone()
+                try:
+                    row = self._db.execute(query, (name,)).fetchone()
+                except sqlite3.Error as error:
+                    self._give_up(error)
         if row is None or row[1] != stat.st_size or row[2] != stat.st_mtime_ns:
             return None
         return (row[4], row[5], row[6]) if row[3] - row[2] > 2_000_000_000 else None
@@ -171,7 +209,8 @@ class ResultCache:
         name = os.path.abspath(path)
         row = (name, stat.st_size, stat.st_mtime_ns, time.time_ns(), image.hash, image.width, image.height)
         with self._lock:
-            self._pending_files[name] = row
+            if self.usable and _is_text(name):
+                self._pending_files[name] = row
 
     # -- costs ------------------------------------------------------------------------------------------------
 
@@ -184,7 +223,13 @@ class ResultCache:
     def costs(self) -> dict[str, float]:
         """Mean milliseconds a call, by tool, over everything this cache has seen run."""
         with self._lock:
-            totals = {tool: (calls, ms) for tool, calls, ms in self._db.execute("SELECT * FROM costs")}
+            totals: dict[str, tuple[int, float]] = {}
+            try:
+                totals.update(
+                    {tool: (calls, ms) for tool, calls, ms in self._db.execute("SELECT * FROM costs")}
+                )
+            except sqlite3.Error as error:
+                self._give_up(error)
             for tool, (calls, ms) in self._pending_costs.items():
                 old = totals.get(tool, (0, 0.0))
                 totals[tool] = (old[0] + calls, old[1] + ms)
@@ -198,23 +243,30 @@ class ResultCache:
         with self._lock:
             if not (self._pending or self._pending_files or self._pending_costs):
                 return
-            now = int(time.time())
-            with self._db:
-                self._db.executemany(
-                    "INSERT OR REPLACE INTO results VALUES (?, ?, ?)",
-                    [(key, text, now) for key, text in self._pending.items()],
-                )
-                self._db.executemany(
-                    "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?)", self._pending_files.values()
-                )
-                self._db.executemany(
-                    "INSERT INTO costs VALUES (?, ?, ?) ON CONFLICT (tool) DO UPDATE "
-                    "SET calls = calls + excluded.calls, ms = ms + excluded.ms",
-                    [(tool, *total) for tool, total in self._pending_costs.items()],
-                )
+            try:
+                self._write_pending()
+            except (sqlite3.Error, OSError) as error:
+                self._give_up(error)
             self._pending.clear()
             self._pending_files.clear()
             self._pending_costs.clear()
+
+    def _write_pending(self) -> None:
+        """One transaction: either all of it is on disk or none."""
+        now = int(time.time())
+        with self._db:
+            self._db.executemany(
+                "INSERT OR REPLACE INTO results VALUES (?, ?, ?)",
+                [(key, text, now) for key, text in self._pending.items()],
+            )
+            self._db.executemany(
+                "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?)", self._pending_files.values()
+            )
+            self._db.executemany(
+                "INSERT INTO costs VALUES (?, ?, ?) ON CONFLICT (tool) DO UPDATE "
+                "SET calls = calls + excluded.calls, ms = ms + excluded.ms",
+                [(tool, *total) for tool, total in self._pending_costs.items()],
+            )
 
     def clear(self, keys: Iterable[str] | None = None) -> None:
         """Forget all results, or those of `keys`."""
@@ -239,6 +291,27 @@ class ResultCache:
         self.close()
 
 
+def _is_text(name: str) -> bool:
+    """Whether a file's name is Unicode, as SQLite wants its keys; on POSIX it may be any bytes."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _patiently(action: Callable[[], T], seconds: float = 30.0) -> T:
+    """Run `action` again while another process holds the database: SQLite does not wait by itself for a change to WAL."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return action()
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+
+
 def _write_png(path: Path, pixels: np.ndarray) -> None:
     import PIL.Image
 
@@ -260,8 +333,10 @@ def _read_blob(path: Path, size: tuple[int, int]) -> np.ndarray:
     try:
         with PIL.Image.open(path, formats=["PNG"]) as image:
             pixels = np.asarray(image.convert("RGB"))
-    except (OSError, ValueError) as error:
-        raise BlobMissing(f"cached picture {path.name} cannot be read: {error}; clear the cache") from error
-    if pixels.shape[1::-1] != size:
-        raise BlobMissing(f"cached picture {path.name} is not {size[0]}x{size[1]}; clear the cache")
+        problem = "" if pixels.shape[1::-1] == size else f"it is not {size[0]}x{size[1]}"
+    except (OSError, ValueError, SyntaxError) as error:  # Pillow raises SyntaxError on a broken PNG
+        problem = str(error) or type(error).__name__
+    if problem:
+        path.unlink(missing_ok=True)  # the entry then counts as absent, so the next run makes it anew
+        raise BlobMissing(f"cached picture {path} was damaged ({problem}) and is removed; run again")
     return pixels

@@ -301,7 +301,9 @@ class _Checker:
                 expression is not None and name in expression.numeric and type_.atoms <= types.SINGULAR.keys()
             ):
                 remedy = f"count first, as in ANSWER0=COUNT(box={name}), or write len({{{name}}})"
-                if type_.atoms <= {"Numbers"}:  # a measurement of each thing: one of them is meant, not how many
+                if type_.atoms <= {
+                    "Numbers"
+                }:  # a measurement of each thing: one of them is meant, not how many
                     remedy = f"take one, as in {{{name}}}[0], or min({{{name}}}) or max({{{name}}})"
                 self.report("E301", f"{name} is {type_}, not a number", at, remedy)
 

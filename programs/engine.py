@@ -11,6 +11,7 @@ import itertools
 import os
 import threading
 import time
+import traceback
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,7 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..errors import ImageError, SightlineError
+from ..errors import ImageError, InputError, SightlineError
+from ..tools import types
 from ..tools.backends.common import is_out_of_memory
 from ..tools.declaration import Tool
 from ..tools.models import Models
@@ -35,6 +37,7 @@ from .syntax import Program
 from .template import Template
 
 PIXELS_IN_FLIGHT = 128_000_000  # 384 MB of RGB
+PLANS_KEPT = 256  # a service that plans anew for every question must not grow
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +91,7 @@ class Engine:
         self.images_in_flight = max(1, images_in_flight)
         self.policies = dict(policies or {})
         self.stats = Stats()
-        self._templates: dict[tuple[str, ...], Template] = {}
+        self._templates: dict[tuple[object, ...], Template] = {}
         self._vocabularies: dict[str, tuple[str, ...]] = {}
         self._batch_limits: dict[str, int] = {}  # lowered where memory ran out
         self._lock = threading.RLock()  # models are not safe to run from two threads
@@ -100,7 +103,11 @@ class Engine:
         return checked(program, self.registry)
 
     def run(
-        self, programs: str | Program | Sequence[str | Program], inputs: Mapping[str, Any], *, observe: bool = True
+        self,
+        programs: str | Program | Sequence[str | Program],
+        inputs: Mapping[str, Any],
+        *,
+        observe: bool = True,
     ) -> JobResult:
         """Run one or several programs on one set of inputs and wait for the result.
 
@@ -119,13 +126,17 @@ class Engine:
 
     def plan(self, programs: Sequence[Program]) -> Template:
         """The optimised plan of checked programs, kept for the next job that has the same ones."""
-        key = tuple(program.digest for program in programs)
+        # other fillers mean other routes and other cache keys, so a plan holds only as long as the roles' fillers do
+        key = (self.models.generation, *(program.digest for program in programs))
         template = self._templates.get(key)
         if template is None or any(
             a.source != b.source for a, b in zip(template.plan.programs, programs, strict=True)
         ):
             template = Template(optimise(programs, self.registry, self), self.registry, self._weights)
-            self._templates[key] = template
+            if len(self._templates) >= PLANS_KEPT:
+                self._templates.clear()
+            # planning may have fetched weights, which is a new generation
+            self._templates[(self.models.generation, *key[1:])] = template
         return template
 
     def route(self, names: Sequence[str]) -> tuple[Want, ...] | str | None:
@@ -149,10 +160,16 @@ class Engine:
         """Whether something fills the role, on disk or to be fetched when it is used."""
         return self.models.has(role) or self.models.spec(role) is not None
 
-    def _weights(self, tool: Tool) -> str:
-        """The digests of every weight that a tool may use; part of its results' keys."""
+    def _weights(self, tool: Tool) -> str | None:
+        """The digests of every weight that a tool may use; part of its results' keys.
+
+        None where some are still to be downloaded: a plan must not fetch what a branch not taken, or a role that is never
+        asked, would need. What such a tool gives is not kept; once its weights are there, jobs are planned anew.
+        """
         parts = []
         for role in tool.roles:
+            if self.models.to_fetch(role):
+                return None
             try:
                 parts.append(f"{role} {self.models.weights(role)}")
             except SightlineError:  # not to be had: such a call gives no result that could be kept
@@ -182,7 +199,15 @@ class Engine:
         if isinstance(value, list | tuple):
             return [self._load_input(item) for item in value]
         if not isinstance(value, str | os.PathLike):
+            try:
+                types.of_value(value)
+            except TypeError as error:
+                raise InputError(
+                    f"a {type(value).__name__} is no input; give the path of a picture, or Image.from_array(pixels)"
+                ) from error
             return value
+        if "://" in os.fspath(value):
+            return Image.open(value)  # which refuses it by name; a Path would fold the slashes
         path = Path(value)
         known = self.cache.known_file(path) if self.cache else None
         if known is not None:
@@ -224,13 +249,17 @@ class Engine:
 
     def _results(self, tool: Tool, args: Sequence[dict[str, Any]]) -> tuple[list[Any], list[bool]]:
         """Results and whether each came from the role's own back end: halve on out-of-memory, isolate on failure."""
+        failure: Exception | None = None
         try:
             results = tool.run(args, self.models)
         except Exception as error:
+            failure = error
+        if failure is not None:  # handled out here, so that nothing holds on to the failed call's frames
             if len(args) == 1:
-                return self._recover(tool, args[0], error)
+                return self._recover(tool, args[0], failure)
+            _let_go(failure)
             parts: list[Sequence[dict[str, Any]]]
-            if is_out_of_memory(error):
+            if is_out_of_memory(failure):
                 self.stats.halved += 1
                 half = len(args) // 2
                 self._batch_limits[tool.name] = max(1, half)
@@ -249,10 +278,13 @@ class Engine:
                 (results[index],), (trusted[index],) = self._recover(tool, args[index], result)
         return results, trusted
 
-    def _recover(self, tool: Tool, args: dict[str, Any], error: BaseException) -> tuple[list[Any], list[bool]]:
+    def _recover(
+        self, tool: Tool, args: dict[str, Any], error: BaseException
+    ) -> tuple[list[Any], list[bool]]:
         """One call that failed: try again, then with the fallback, as the policies of its roles say."""
         if isinstance(error, SightlineError) or not tool.roles:
             return [error], [True]
+        _let_go(error)
         for role in tool.roles:
             policy = self.policies.get(role) or self.models.policy(role)
             for _ in range(policy.retries):
@@ -277,8 +309,18 @@ def _attempt(tool: Tool, args: dict[str, Any], models: Any) -> Any:
     try:
         (outcome,) = tool.run([args], models)
     except Exception as error:  # reported as the call's result
-        return error
+        outcome = error
+    if isinstance(outcome, BaseException):
+        _let_go(outcome)
     return outcome
+
+
+def _let_go(error: BaseException) -> None:
+    """Free what the frames of a failed call hold (a model's tensors above all) before the next try; the trace stays."""
+    link: BaseException | None = error
+    while link is not None:
+        traceback.clear_frames(link.__traceback__)
+        link = link.__cause__ or link.__context__
 
 
 class _Stream:
@@ -315,6 +357,9 @@ class _Stream:
     def _prefetch(self, pool: ThreadPoolExecutor) -> None:
         ahead = max(2, self.engine.images_in_flight // 4)
         while not self.exhausted and len(self.loading) < ahead:
+            waiting = sum(_decoded(future) for _, future in self.loading)
+            if waiting > PIXELS_IN_FLIGHT // 2:
+                return
             job = next(self.jobs, None)
             if job is None:
                 self.exhausted = True
@@ -359,7 +404,8 @@ class _Stream:
             instance.stored = cache.get_many(wanted)
         number = next(self.numbers)
         self.running[number] = instance
-        self.pixels[number] = sum(_pixels(value) for value in inputs.values())
+        # every picture that the plan makes is held until its job is done
+        self.pixels[number] = sum(_pixels(value) for value in inputs.values()) * (1 + template.pictures)
         instance.start()
         self._run_inline()
         yield from self._harvest()
@@ -396,6 +442,13 @@ class _Stream:
         if cache is not None and time.monotonic() - self.flushed > 2.0:
             cache.flush()
             self.flushed = time.monotonic()
+
+
+def _decoded(future: Future[dict[str, Any]]) -> int:
+    """Pixels of inputs that are loaded and wait for their turn."""
+    if not future.done() or future.exception() is not None:
+        return 0
+    return sum(_pixels(value) for value in future.result().values())
 
 
 def _pixels(value: Any) -> int:

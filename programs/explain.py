@@ -61,7 +61,9 @@ class Explanation:
             needs = f"  [{', '.join(step.roles)}]" if step.roles else ""
             batch = f"  batch {step.batch}" if step.batch else ""
             names = ", ".join(step.names)
-            lines.append(f"%{step.node:<3} {step.op}({step.arguments})  {cost}{needs}{batch}  {names}".rstrip())
+            lines.append(
+                f"%{step.node:<3} {step.op}({step.arguments})  {cost}{needs}{batch}  {names}".rstrip()
+            )
         lines += [f"- {note}" for note in self.notes]
         lines.append(f"all steps {self.total_ms:.1f} ms a picture, longest chain {self.critical_ms:.1f} ms")
         return "\n".join(lines)

@@ -27,5 +27,7 @@ def bind(program: Program, pictures: Sequence[Any]) -> list[dict[str, Any]]:
     if len(names) == 1:
         return [{names[0]: picture} for picture in pictures]
     if len(names) != len(pictures):
-        raise InputError(f"the program reads {len(names)} pictures ({', '.join(sorted(names))}), {len(pictures)} given")
+        raise InputError(
+            f"the program reads {len(names)} pictures ({', '.join(sorted(names))}), {len(pictures)} given"
+        )
     return [dict(zip(sorted(names), pictures, strict=True))]

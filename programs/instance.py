@@ -74,7 +74,7 @@ class Instance:
         """Ask for every result (and every live step, where the run is observed)."""
         plan = self.template.plan
         roots = sorted(plan.live() - self.template.only_in_branches) if self.observe else plan.results
-        self._demand(roots)
+        self._run_ready(self._demand(roots))
 
     @property
     def done(self) -> bool:
@@ -82,8 +82,8 @@ class Instance:
 
     # -- demand -----------------------------------------------------------------------------------------------
 
-    def _demand(self, roots: Iterable[int]) -> None:
-        """Mark what the roots need as wanted and run what can run at once; an explicit stack, so depth is no limit."""
+    def _demand(self, roots: Iterable[int]) -> list[int]:
+        """Mark what the roots need as wanted; returns what can run at once. An explicit stack, so depth is no limit."""
         stack = list(roots)
         ready: list[int] = []
         while stack:
@@ -102,7 +102,7 @@ class Instance:
                 stack.extend(open_needs)
             else:
                 ready.append(node)
-        self._run_ready(ready)
+        return ready
 
     def _first_needs(self, node: int) -> tuple[int, ...]:
         """What a node needs first: an IF its condition only, everything else all of its inputs."""
@@ -176,8 +176,7 @@ class Instance:
             self._branch[node_id] = chosen
             if isinstance(chosen, Ref) and self.state[chosen.node] < KNOWN:
                 self._wait(node_id, [chosen.node])
-                self._demand([chosen.node])
-                return []
+                return self._demand([chosen.node])
             return [node_id]
         return self._settle(node_id, KNOWN, self._value(self._branch[node_id]))
 
@@ -245,17 +244,24 @@ class Instance:
             self._run_ready(self._settle(node, KNOWN, result))
 
     def _settle(self, node: int, state: int, value: Any) -> list[int]:
+        if (
+            state == KNOWN
+            and self.store is not None
+            and self.template.cacheable[node]
+            and node not in self._untrusted
+        ):
+            try:
+                self.store(self.keys[node], value)
+            except TypeError:  # a third-party value that the codec does not know is simply not kept
+                self.store = None
+            except Exception as error:  # a picture whose pixels prove unreadable when they are to be kept
+                state, value = BROKEN, error
         self.state[node] = state
         self._open -= 1
         if state == BROKEN:
             self.errors[node] = value
         elif state == KNOWN:
             self.values[node] = value
-            if self.store is not None and self.template.cacheable[node] and node not in self._untrusted:
-                try:
-                    self.store(self.keys[node], value)
-                except TypeError:  # a third-party value that the codec does not know is simply not kept
-                    self.store = None
         return self._notify(node)
 
     def _notify(self, node: int) -> list[int]:

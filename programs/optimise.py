@@ -126,9 +126,9 @@ def _known_value(plan: Plan, operand: Operand) -> tuple[object] | None:
 
 
 def truth(value: object) -> bool:
-    """A value as a condition: 'no', 'false', '', 0, None and empty lists are false."""
+    """A value as a condition: 'no', 'No.' (as models answer), 'false', '', 0, None and empty lists are false."""
     if isinstance(value, str):
-        return value.strip().casefold() not in ("", "no", "false", "0", "none")
+        return value.strip().rstrip(".!").casefold() not in ("", "no", "false", "0", "none")
     if isinstance(value, Sequence):
         return len(value) > 0
     return bool(value)
@@ -182,7 +182,8 @@ def _lower_locate(plan: Plan, router: Router) -> Plan:
 
     new = _rewrite(plan, lower)
     new.lines = [
-        [Line(line.step, line.node, behind.get(line.node, line.behind)) for line in lines] for lines in new.lines
+        [Line(line.step, line.node, behind.get(line.node, line.behind)) for line in lines]
+        for lines in new.lines
     ]
     for (op, _), count in sorted(fused.items()):
         if count > 1:

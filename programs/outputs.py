@@ -11,6 +11,18 @@ import numpy as np
 from ..tools.imagefile import safe_output, save_image
 from ..tools.values import Image, Mask, Region, Regions
 
+NAME_BYTES = 160  # of an output's name; file systems take 255, and "-mask-12.png" follows
+
+
+def as_text(path: str) -> str:
+    """A path as Unicode text: bytes that are no UTF-8 (a file's name may hold any) are written as \\udcNN."""
+    return path.encode("utf-8", "backslashreplace").decode()
+
+
+def file_stem(name: str) -> str:
+    """A name for an output, made from an input's: text, and short enough for a file system."""
+    return as_text(name).encode()[:NAME_BYTES].decode(errors="ignore")
+
 
 def to_json(value: Any, folder: Path | None, name: str) -> Any:
     """A value as JSON. With `folder`, pictures are written there as `name.png` and named by their relative path, and

@@ -38,11 +38,12 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a batch folder holds; a run resumes only the same program with the same pack."""
+    """What a batch folder holds; a run resumes only the same program with the same pack on the same folder."""
 
     program: str
     digest: str
     pack: str
+    folder: str  # the pictures', absolute; rows name them relative to it
     version: str
 
     def write(self, folder: Path) -> None:
@@ -98,7 +99,9 @@ class RowStore:
             try:
                 table = parquet.read_table(path, columns=columns)
             except (OSError, ValueError) as error:
-                raise InputError(f"{path} cannot be read as Parquet ({error}); remove it and resume") from error
+                raise InputError(
+                    f"{path} cannot be read as Parquet ({error}); remove it and resume"
+                ) from error
             yield from table.to_pylist()
 
     def finish(self, order: Iterable[str]) -> int:
@@ -116,7 +119,9 @@ class RowStore:
         write_whole(self.complete, _encode(ordered))
         for path in parts:
             path.unlink()
-        if self.parts.is_dir():
+        if self.parts.is_dir() and not any(
+            self.parts.iterdir()
+        ):  # a file browser may have left something of its own
             self.parts.rmdir()
         return len(ordered)
 
@@ -124,7 +129,9 @@ class RowStore:
 def _schema() -> pyarrow.Schema:
     import pyarrow
 
-    return pyarrow.schema([(name, getattr(pyarrow, "float64" if kind == "double" else kind)()) for name, kind in COLUMNS])
+    return pyarrow.schema(
+        [(name, getattr(pyarrow, "float64" if kind == "double" else kind)()) for name, kind in COLUMNS]
+    )
 
 
 def _encode(rows: list[dict[str, Any]]) -> bytes:

@@ -18,7 +18,7 @@ from .graph import INPUT, Const, Items, Operand, Plan, Ref
 class Template:
     """A plan made ready to run: for every node its tool, its compiled expression and the fixed part of its key."""
 
-    def __init__(self, plan: Plan, registry: Registry, weights: Callable[[Tool], str]) -> None:
+    def __init__(self, plan: Plan, registry: Registry, weights: Callable[[Tool], str | None]) -> None:
         self.plan = plan
         self.tools: list[Tool | None] = []
         self.expressions: dict[int, Expression] = {}
@@ -26,16 +26,26 @@ class Template:
         self.cacheable: list[bool] = []
         self._prefixes: list[str] = []
         results = set(plan.results)
+        volatile: set[int] = (
+            set()
+        )  # made by a tool that forbids keeping or whose weights are unknown, or from that
         for node in plan.nodes:
             tool = registry.get(node.op)
             self.tools.append(tool)
             if node.op == "EVAL":
                 self.expressions[node.id] = compile_expression(str(constant(node.args[0][1])))
-            version = f"{tool.version} {weights(tool)}" if tool else ""
-            shape = [[name, _shape(operand)] for name, operand in node.args] + [list(s) for s in node.slots]
+            loaded = weights(tool) if tool else ""
+            version = f"{tool.version} {loaded}" if tool else ""
+            place = {dep: index for index, dep in enumerate(node.deps)}
+            shape = [[name, _shape(operand, place)] for name, operand in node.args]
+            shape += [list(s) for s in node.slots]
             self._prefixes.append(f"{CODE_VERSION} {node.op} {version} {json.dumps(shape)}")
             keep = tool is not None and tool.cache and not tool.control
-            self.cacheable.append(keep or (node.id in results and node.op not in (INPUT, "VALUE")))
+            unsure = loaded is None or (tool is not None and tool.volatile)
+            if unsure or any(dep in volatile for dep in node.deps):
+                volatile.add(node.id)
+            wanted = keep or (node.id in results and node.op not in (INPUT, "VALUE"))
+            self.cacheable.append(wanted and node.id not in volatile)
 
     @cached_property
     def only_in_branches(self) -> set[int]:
@@ -55,6 +65,16 @@ class Template:
                 stack.extend(node.deps)
         return self.plan.live() - strict
 
+    @cached_property
+    def pictures(self) -> int:
+        """How many live nodes make new pictures of their input's size (crops share its pixels)."""
+        return sum(
+            tool is not None
+            and tool.returns.atoms <= {"Image", "Images"}
+            and not tool.name.startswith("CROP")
+            for tool in (self.tools[node] for node in self.plan.live())
+        )
+
     def keys(self, inputs: dict[str, Any]) -> list[str]:
         """The cache key of every node for these inputs, each made from the keys of the nodes it depends on."""
         keys: list[str] = []
@@ -72,12 +92,12 @@ def constant(operand: Operand) -> Any:
     return operand.value
 
 
-def _shape(operand: Operand) -> Any:
-    """An operand for the key: constants by value and type, references by position only (their keys follow)."""
+def _shape(operand: Operand, place: dict[int, int]) -> Any:
+    """An operand for the key: constants by value and type, references by their place among the keys that follow."""
     if isinstance(operand, Ref):
-        return "*"
+        return place[operand.node]
     if isinstance(operand, Items):
-        return [_shape(item) for item in operand.items]
+        return [_shape(item, place) for item in operand.items]
     return [type(operand.value).__name__, operand.value]
 
 
@@ -86,7 +106,9 @@ def input_key(value: Any) -> str:
     if isinstance(value, Image):
         if value.picture == value.hash:
             return value.hash
-        return digest(value.hash, value.picture, str(value.offset))  # equal pixels, another place: other boxes
+        return digest(
+            value.hash, value.picture, str(value.offset)
+        )  # equal pixels, another place: other boxes
     if isinstance(value, Regions | Region):
         return digest("regions", json.dumps(value.to_json(exact=True), sort_keys=True))
     if isinstance(value, list | tuple):

@@ -45,7 +45,12 @@ def make_folder(folder: Path, count: int) -> dict[str, str]:
 
 
 def settings(tmp_path: Path, **changes: Any) -> Settings:
-    given = {"program": PROGRAM, "folder": str(tmp_path / "in"), "out": str(tmp_path / "out"), "pack": "starter"}
+    given = {
+        "program": PROGRAM,
+        "folder": str(tmp_path / "in"),
+        "out": str(tmp_path / "out"),
+        "pack": "starter",
+    }
     return Settings(**(given | {"cache": str(tmp_path / "cache")} | changes))
 
 
@@ -78,7 +83,9 @@ def test_broken_files_give_one_clear_row_each_and_the_batch_goes_on(tmp_path: Pa
     (folder / "empty.jpg").write_bytes(b"")
     (folder / "text.jpg").write_text("this is no picture")
     (folder / "script.png").write_bytes(b"<svg onload=alert(1)>" + b"\0" * 100)
-    (folder / "actually_png.jpg").write_bytes(data)  # a wrong suffix on an allowed format is read all the same
+    (folder / "actually_png.jpg").write_bytes(
+        data
+    )  # a wrong suffix on an allowed format is read all the same
     bomb = PIL.Image.new("1", (20_000, 20_000))
     bomb.save(folder / "bomb.png")
     outcome = run_batch(settings(tmp_path))
@@ -234,3 +241,94 @@ def test_an_output_folder_through_a_link_below_is_refused(tmp_path: Path) -> Non
     outcome = run_batch(settings(tmp_path, program=program))
     assert outcome.failed == 1 and not list((tmp_path / "elsewhere").iterdir())
     assert "symbolic link" in rows(tmp_path / "out")[0]["error"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux takes file names that are no text")
+def test_names_that_are_no_text_or_very_long_are_rows_like_others(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    picture = PIL.Image.new("RGB", (16, 16), COLORS["red"])
+    names = [
+        b"caf\xe9.png",
+        b"caf\xe8.png",
+        "日".encode() * 80 + b".png",
+        b"new\nline.png",
+        b"-dash.png",
+        b"q'\".png",
+    ]
+    for name in names:
+        picture.save(os.fsdecode(os.path.join(os.fsencode(folder), name)))
+    (folder / os.fsdecode(b"\xff.png")).write_bytes(b"rubbish")
+    deep = folder / ("日" * 80)
+    deep.mkdir()
+    picture.save(deep / ("本" * 80 + ".png"))
+    program = "B=LOC(image=IMAGE,object='LEFT')\nI=BLUR(image=IMAGE,object=B)\nR=RESULT(var=I)"
+    outcome = run_batch(settings(tmp_path, program=program))
+    table = {row["path"]: row for row in rows(tmp_path / "out")}
+    assert (outcome.rows, outcome.failed, len(table)) == (8, 1, 8)
+    assert table["\\udcff.png"]["status"] == "failed"
+    for row in table.values():
+        if row["status"] == "done":
+            assert (tmp_path / "out" / json.loads(row["result"])["file"]).is_file()
+    assert run_batch(settings(tmp_path, program=program), resume=True).ran == 0
+
+
+def test_results_inside_the_folder_are_no_pictures_of_it(tmp_path: Path) -> None:
+    truth = make_folder(tmp_path / "in", 4)
+    program = "B=LOC(image=IMAGE,object='LEFT')\nI=BLUR(image=IMAGE,object=B)\nR=RESULT(var=I)"
+    inside = settings(tmp_path, program=program, out=str(tmp_path / "in" / "out"))
+    assert run_batch(inside).rows == len(truth)
+    assert run_batch(inside, resume=True).rows == len(truth)
+    with pytest.raises(InputError, match="which may lie inside it"):
+        run_batch(settings(tmp_path, program=program, out=str(tmp_path / "in")))
+
+
+def test_another_folders_pictures_of_the_same_names_are_not_taken_for_done(tmp_path: Path) -> None:
+    make_folder(tmp_path / "in", 3)
+    make_folder(tmp_path / "other", 3)
+    run_batch(settings(tmp_path))
+    with pytest.raises(InputError, match="pictures in"):
+        run_batch(settings(tmp_path, folder=str(tmp_path / "other")), resume=True)
+
+
+def test_a_foreign_file_beside_the_parts_does_no_harm(tmp_path: Path) -> None:
+    make_folder(tmp_path / "in", 2)
+    (tmp_path / "out" / "parts").mkdir(parents=True)
+    (tmp_path / "out" / "parts" / ".DS_Store").write_text("x")
+    assert run_batch(settings(tmp_path)).rows == 2
+
+
+def test_an_out_folder_that_cannot_be_is_one_line(tmp_path: Path) -> None:
+    make_folder(tmp_path / "in", 1)
+    (tmp_path / "out").write_text("a file")
+    with pytest.raises(InputError, match="choose another --out"):
+        run_batch(settings(tmp_path))
+
+
+def test_ctrl_c_stops_at_once_and_says_how_to_go_on(tmp_path: Path) -> None:
+    truth = make_folder(tmp_path / "in", 400)
+    program = tmp_path / "p.vp"
+    program.write_text("B=LOC(image=IMAGE,object='LEFT')\nI=BLUR(image=IMAGE,object=B)\nR=RESULT(var=I)\n")
+    command = [
+        sys.executable,
+        "-m",
+        "sightline",
+        "batch",
+        str(program),
+        str(tmp_path / "in"),
+        "--no-cache",
+        "--resume",
+    ]
+    command += ["--out", str(tmp_path / "out"), "--workers", "2"]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+    )
+    deadline = time.monotonic() + 60
+    while not list((tmp_path / "out").glob("files/*")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130 and b"--resume" in said and b"Traceback" not in said
+    final = subprocess.run(command, capture_output=True, timeout=300, check=False)
+    assert final.returncode == 0, final.stderr.decode()
+    assert [row["path"] for row in rows(tmp_path / "out")] == sorted(truth)

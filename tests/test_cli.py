@@ -32,7 +32,9 @@ def place(tmp_path: Path) -> Path:
 def sightline(place: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"SIGHTLINE_HOME": str(place / "home"), "COLUMNS": "120"}
     command = [sys.executable, "-m", "sightline", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, cwd=place, env=environment, check=False, timeout=120)
+    return subprocess.run(
+        command, capture_output=True, text=True, cwd=place, env=environment, check=False, timeout=120
+    )
 
 
 def test_run_shows_every_step_and_the_result(place: Path) -> None:
@@ -74,6 +76,9 @@ def test_two_pictures_of_one_name_do_not_overwrite_each_other(place: Path) -> No
     done = sightline(place, "run", "edit.vp", "two.png", "other/two.png", "--out", "results", "--json")
     files = [report["result"]["file"] for report in json.loads(done.stdout)]
     assert len(set(files)) == 2
+    PIL.Image.new("RGB", (30, 30), (9, 9, 9)).save(place / "two-1.png")
+    done = sightline(place, "run", "edit.vp", "two-1.png", "two.png", "--out", "results", "--json")
+    assert len({report["result"]["file"] for report in json.loads(done.stdout)}) == 2
 
 
 @pytest.mark.parametrize(
@@ -88,6 +93,10 @@ def test_two_pictures_of_one_name_do_not_overwrite_each_other(place: Path) -> No
         (["run", "color.vp", "two.png", "--set", "SIDE"], 2, ["NAME=value"]),
         (["run", "color.vp", "two.png", "--pack", "stnadard"], 2, ["stnadard", "standard"]),
         (["run", "count", "two.png"], 1, ["LOC", "detector", "--pack standard"]),
+        (["run", "edit.vp", "two.png", "--out", "."], 2, ["the pictures themselves", "--out"]),
+        (["run", "edit.vp", "two.png", "--out", "color.vp"], 2, ["color.vp", "--out"]),
+        (["run", "edit.vp", "two.png", "--out", "o", "--cache", "color.vp"], 2, ["color.vp", "--cache"]),
+        (["run", "color.vp", "https://example.com/a.png"], 2, ["URLs are not read"]),
         (["batch", "color.vp", "empty", "--out", "o"], 2, ["empty"]),
         (["check", "bad.vp"], 2, []),
     ],

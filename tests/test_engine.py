@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import sqlite3
+import threading
 import time
+import weakref
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from sightline.programs.cache import ResultCache
-from sightline.programs.engine import Engine, Job, Policy
+from sightline.programs.cache import BlobMissing, ResultCache, _patiently
+from sightline.programs.engine import PLANS_KEPT, Engine, Job, Policy
 from sightline.programs.syntax import Program, ProgramError
 from sightline.tools.declaration import Column, tool
 from sightline.tools.models import Models
@@ -55,7 +59,9 @@ def BOXES_OF(image: Image, n: int = 3) -> Regions:
 
     Example: BOX0=BOXES_OF(image=IMAGE,n=2)
     """
-    return Regions(Region((4.0 * i, 0, 4.0 * i + 4, 4), label=f"b{i}", picture=image.picture) for i in range(n))
+    return Regions(
+        Region((4.0 * i, 0, 4.0 * i + 4, 4), label=f"b{i}", picture=image.picture) for i in range(n)
+    )
 
 
 @tool(batch=5)
@@ -127,7 +133,11 @@ def test_a_program_runs_and_reports_every_step(engine_parts: Any) -> None:
 
 
 def test_equal_steps_of_all_programs_run_once(engine_parts: Any) -> None:
-    programs = [HELLO, HELLO.replace("A=", "OTHER=").replace("=A)", "=OTHER)"), HELLO.replace("word='hello'", 'word="hello"')]
+    programs = [
+        HELLO,
+        HELLO.replace("A=", "OTHER=").replace("=A)", "=OTHER)"),
+        HELLO.replace("word='hello'", 'word="hello"'),
+    ]
     job = engine_parts().run(programs, {"IMAGE": picture(1)})
     assert [r.value for r in job.results] == ["hello 1"] * 3
     assert COUNTER.batches == [1]
@@ -260,8 +270,6 @@ def test_a_changed_file_is_read_again(engine_parts: Any, tmp_path: Path) -> None
 
 
 def test_an_old_file_is_not_decoded_when_its_hash_is_known(engine_parts: Any, tmp_path: Path) -> None:
-    import os
-
     (path,) = write(tmp_path / "p", 1)
     os.utime(path, (1_000_000_000, 1_000_000_000))
     first = engine_parts(cache=True)
@@ -326,7 +334,9 @@ def test_only_so_many_pictures_are_in_flight(engine_parts: Any) -> None:
 def test_many_programs_of_many_steps_need_no_recursion(engine_parts: Any) -> None:
     lines = ["A0=EVAL(expr='1')", "B=BOXES_OF(image=IMAGE)", "C0=COUNT(box=B)"]
     lines += [f"C{i + 1}=EVAL(expr='{{C{i}}} + 1')" for i in range(240)]
-    value = engine_parts().run("\n".join([*lines, "R=RESULT(var=C240)"]), {"IMAGE": picture(0)}).results[0].value
+    value = (
+        engine_parts().run("\n".join([*lines, "R=RESULT(var=C240)"]), {"IMAGE": picture(0)}).results[0].value
+    )
     assert value == 243
 
 
@@ -352,8 +362,196 @@ def test_steps_named_like_the_engines_own_slots_are_not_mixed_up(engine_parts: A
 
 
 def test_regions_come_out_of_the_cache_as_they_went_in(tmp_path: Path) -> None:
-    region = Region((1 / 3, 2 / 7, 10.123456789, 11.0), label="x", score=0.987654321, text="é", parents=("p",))
+    region = Region(
+        (1 / 3, 2 / 7, 10.123456789, 11.0), label="x", score=0.987654321, text="é", parents=("p",)
+    )
     with ResultCache(tmp_path) as cache:
         cache.put("key", Regions([region]))
     with ResultCache(tmp_path) as cache:
         assert cache.decode(cache.get_many(["key"])["key"]) == Regions([region])
+
+
+def test_results_made_from_the_same_values_in_another_order_are_not_confused(engine_parts: Any) -> None:
+    """[A, A, C] and [A, C, C] depend on the same steps and are different results."""
+    engine = engine_parts(cache=True)
+    head = "A=LOOK(image=IMAGE,word='a')\nC=LOOK(image=IMAGE,word='c')\n"
+    values = [
+        engine.run(f"{head}R=RESULT(var=[{names}])", {"IMAGE": picture(1)}).results[0].value
+        for names in ("A,A,C", "A,C,C", "C,A,A")
+    ]
+    assert values == [["a 1", "a 1", "c 1"], ["a 1", "c 1", "c 1"], ["c 1", "a 1", "a 1"]]
+
+
+def test_a_chain_of_ifs_as_long_as_a_program_may_be(engine_parts: Any) -> None:
+    lines = ["B=BOXES_OF(image=IMAGE)", "N=COUNT(box=B)", "X0=COUNT(box=B)"]
+    lines += [f"X{i + 1}=IF(condition=N,then=X{i},otherwise='no')" for i in range(250)]
+    text = "\n".join([*lines, "R=RESULT(var=X250)"])
+    for observe in (False, True):
+        assert engine_parts().run(text, {"IMAGE": picture(0)}, observe=observe).results[0].value == 3
+
+
+def test_what_a_tool_forbids_to_keep_is_never_kept_nor_what_follows_from_it(engine_parts: Any) -> None:
+    calls = []
+
+    @tool(cache=False)
+    def NOW(image: Image) -> float:
+        """A number that is another one each time.
+
+        Example: ANSWER0=NOW(image=IMAGE)
+        """
+        calls.append(image)
+        return float(len(calls))
+
+    engine = engine_parts(cache=True)
+    engine = Engine(engine.models, Registry([*engine.registry, NOW]), engine.cache)
+    text = "A=NOW(image=IMAGE)\nB=EVAL(expr='{A} * 10')\nR=RESULT(var=B)"
+    values = [
+        engine.run(text, {"IMAGE": picture(0)}, observe=o).results[0].value for o in (True, False, False)
+    ]
+    assert values == [10, 20, 30]
+
+
+def test_a_role_filled_anew_is_another_model_in_the_same_engine(engine_parts: Any) -> None:
+    engine = engine_parts(cache=True)
+    engine.run(HELLO, {"IMAGE": picture(1)})
+    engine.models.bind("mllm", object(), weights="fake-2")
+    engine.run(HELLO, {"IMAGE": picture(1)})
+    assert COUNTER.batches == [1, 1]
+    engine.models.bind("mllm", object(), weights="fake-1")
+    engine.run(HELLO, {"IMAGE": picture(1)})
+    assert COUNTER.batches == [1, 1]  # the first one again: kept
+
+
+def test_two_bound_models_of_one_class_do_not_share_results(engine_parts: Any) -> None:
+    engine = engine_parts(cache=True)
+    for _ in range(2):
+        engine.models.bind("mllm", object())
+        engine.run(HELLO, {"IMAGE": picture(1)})
+    assert COUNTER.batches == [1, 1]
+
+
+def test_memory_of_a_failed_batch_is_free_before_the_next_try(engine_parts: Any) -> None:
+    class Big:
+        pass
+
+    alive: list[Any] = []
+    still: list[int] = []
+
+    @tool(roles="mllm", batch=8)
+    def HUNGRY(image: Column[Image], *, models: Any) -> Column[float]:
+        """Run out of memory on more than one picture.
+
+        Example: ANSWER0=HUNGRY(image=IMAGE)
+        """
+        still.append(sum(reference() is not None for reference in alive))
+        tensor = Big()
+        alive.append(weakref.ref(tensor))
+        if len(image) > 1:
+            raise MemoryError
+        return [1.0]
+
+    engine = engine_parts()
+    engine = Engine(engine.models, Registry([*engine.registry, HUNGRY]))
+    images = [picture(i) for i in range(8)]
+    results = list(engine.stream(jobs_for(engine, "A=HUNGRY(image=IMAGE)\nR=RESULT(var=A)", images)))
+    assert all(r.results[0].ok for r in results) and max(still) == 0
+
+
+def test_a_picture_that_changes_under_way_fails_its_job_and_no_more(
+    engine_parts: Any, tmp_path: Path
+) -> None:
+    (path,) = write(tmp_path / "p", 1)
+    path = path.rename(path.with_suffix(".bmp"))
+    picture(3, (24, 24)).pil().save(path)
+    os.utime(path, (1_000_000_000, 1_000_000_000))
+    engine = engine_parts(cache=True)
+    text = "B=BOXES_OF(image=IMAGE)\nC=CROP(image=IMAGE,box=B)\nR=RESULT(var={})"
+    assert engine.run(text.format("B"), {"IMAGE": path}).results[0].ok
+    picture(4, (24, 24)).pil().save(path)  # same size, same time: the index trusts it
+    os.utime(path, (1_000_000_000, 1_000_000_000))
+    result = engine.run(text.format("C"), {"IMAGE": path}).results[0]
+    assert not result.ok and "changed" in result.errors[0].message
+
+
+def test_an_input_of_no_kind_is_one_failed_job(engine_parts: Any) -> None:
+    engine = engine_parts(cache=True)
+    jobs = jobs_for(engine, HELLO, [np.zeros((4, 4, 3)), picture(2), b"bytes"])
+    results = {r.key: r for r in engine.stream(jobs)}
+    assert results[1].results[0].ok
+    assert "ndarray" in results[0].error.message and "Image.from_array" in results[0].error.message
+    assert results[2].error is not None
+
+
+def test_the_engine_goes_on_without_a_cache_that_breaks(
+    engine_parts: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    text = "B=BOXES_OF(image=IMAGE,n=1)\nC=CROP(image=IMAGE,box=B)\nR=RESULT(var=C)"
+    engine = engine_parts(cache=True)
+    (tmp_path / "cache" / "blobs").write_text("in the way")  # as a full disk: no picture can be written
+    assert engine.run(text, {"IMAGE": picture(1)}).results[0].ok
+    assert "is not used any more" in caplog.text and not engine.cache.usable
+    other = engine_parts(cache=True)
+    other.run(HELLO, {"IMAGE": picture(1)})
+    other.cache._db.execute("DROP TABLE results")
+    assert other.run(HELLO, {"IMAGE": picture(2)}).results[0].ok
+
+
+def test_a_damaged_cached_picture_is_made_anew(engine_parts: Any, tmp_path: Path) -> None:
+    text = "B=BOXES_OF(image=IMAGE,n=1)\nC=CROP(image=IMAGE,box=B)\nR=RESULT(var=C)"
+    engine_parts(cache=True).run(text, {"IMAGE": picture(9)})
+    (blob,) = (tmp_path / "cache" / "blobs").rglob("*.png")
+    blob.write_bytes(b"rubbish")
+    again = engine_parts(cache=True).run(text, {"IMAGE": picture(9)}, observe=False).results[0]
+    with pytest.raises(BlobMissing, match="run again"):
+        _ = again.value.pixels
+    mended = engine_parts(cache=True).run(text, {"IMAGE": picture(9)}, observe=False).results[0]
+    assert mended.value.pixels.mean() == 9
+
+
+def test_a_database_that_another_process_holds_is_waited_for() -> None:
+    """SQLite answers 'locked' at once, timeout or not, where two processes turn a new database to WAL."""
+    answers = iter(["database is locked", "database is locked", "", "disk I/O error"])
+
+    def action() -> str:
+        if problem := next(answers):
+            raise sqlite3.OperationalError(problem)
+        return "done"
+
+    assert _patiently(action) == "done"
+    with pytest.raises(sqlite3.OperationalError, match="disk"):
+        _patiently(action)
+
+
+def test_plans_kept_are_bounded(engine_parts: Any) -> None:
+    engine = engine_parts()
+    for number in range(PLANS_KEPT + 20):
+        engine.plan((engine.check(f"A=EVAL(expr='{number} + 1')\nR=RESULT(var=A)"),))
+    assert len(engine._templates) <= PLANS_KEPT
+
+
+def test_threads_share_an_engine(engine_parts: Any) -> None:
+    engine = engine_parts(cache=True)
+    values: dict[int, Any] = {}
+
+    def work(number: int) -> None:
+        for level in range(number * 10, number * 10 + 10):
+            values[level] = engine.run(HELLO, {"IMAGE": picture(level)}).results[0].value
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert values == {level: f"hello {level}" for level in range(40)}
+
+
+def test_a_stream_left_early_gives_back_its_threads_and_keeps_what_it_did(engine_parts: Any) -> None:
+    engine = engine_parts(cache=True, images_in_flight=2)
+    stream = engine.stream(jobs_for(engine, HELLO, [picture(i) for i in range(20)]))
+    next(stream)
+    stream.close()
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("decode")]
+    done = sum(COUNTER.batches)
+    again = engine_parts(cache=True)
+    list(again.stream(jobs_for(again, HELLO, [picture(i) for i in range(done)])))
+    assert sum(COUNTER.batches) == done

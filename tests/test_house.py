@@ -18,7 +18,7 @@ ROOMS = ["cli", "agent", "programs", "tools", "mllm"]  # from the top down
 HEAVY = {"torch", "torchvision", "transformers", "ultralytics", "gradio", "langchain", "cv2", "pyarrow", "easyocr",
          "rapidocr", "onnxruntime", "supervision", "segment_anything", "networkx", "datasets", "trl", "peft"}  # fmt: skip
 # Modules that only ever serve one heavy library may import it at the top.
-MAY_BE_HEAVY = ("mllm/starter/", "mllm/training/", "mllm/decoding", "tools/backends/")
+MAY_BE_HEAVY = ("mllm/starter/", "mllm/training/", "mllm/stock/trainers.py", "mllm/decoding", "tools/backends/")
 
 
 def modules() -> list[Path]:

@@ -36,7 +36,9 @@ class _ColumnMarker:
     """Marks an annotation as one argument's values over a batch."""
 
 
-Column = Annotated[list[T], _ColumnMarker]  # Column[Image]: the declared type is Image, the Python value a list
+Column = Annotated[
+    list[T], _ColumnMarker
+]  # Column[Image]: the declared type is Image, the Python value a list
 
 REQUIRED: Any = inspect.Parameter.empty
 
@@ -69,7 +71,8 @@ class Tool:
     function: Callable[..., Any]
     roles: tuple[str, ...] = ()  # model roles it may use
     batch: int = 0  # calls taken at once; 0: one at a time, no model
-    cache: bool = False  # whether its result may be kept across runs
+    cache: bool = False  # whether its result is kept across runs
+    volatile: bool = False  # declared `cache=False`: nothing that follows from its result is kept either
     version: int = 1  # raise it when the code changes what it gives
     cost: float = 0.05  # milliseconds a call, as a first guess for ordering and `explain`
     hidden: bool = False  # made by the compiler; planners do not see it
@@ -112,7 +115,11 @@ def tool(
     choices: dict[str, Sequence[str]] | None = None,
 ) -> Callable[[Callable[..., Any]], Tool]: ...
 def tool(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
-    """Declare a function as a tool. A tool with a role is cached unless it says otherwise."""
+    """Declare a function as a tool.
+
+    Its own result is kept across runs where it has a role or `cache` is True; with `cache=False`, for a tool whose result
+    may differ from call to call, neither it nor what follows from it is ever kept.
+    """
     if function is not None:
         return _declare(function)
     return lambda decorated: _declare(decorated, **options)
@@ -134,6 +141,8 @@ def _declare(
     role_names = (roles,) if isinstance(roles, str) else tuple(roles)
     if not re.fullmatch(r"[A-Z][A-Z0-9_]*", name):
         raise TypeError(f"tool {name}: a tool's name is upper case")
+    if batch < 0:
+        raise TypeError(f"tool {name}: batch is the most calls at once, 0 for one at a time, not {batch}")
     hints = typing.get_type_hints(function, include_extras=True)
     docstring = inspect.getdoc(function) or ""
     body, example, notes = _split_docstring(docstring)
@@ -147,7 +156,9 @@ def _declare(
             continue
         annotation, columnar = _strip_column(hints[parameter.name])
         if columnar != bool(batch):
-            raise TypeError(f"tool {name}: argument {parameter.name} must be {'a Column' if batch else 'plain'}")
+            raise TypeError(
+                f"tool {name}: argument {parameter.name} must be {'a Column' if batch else 'plain'}"
+            )
         default = parameter.default
         if batch and default is not REQUIRED:
             (default,) = default  # a columnar default is written as a list of one
@@ -174,6 +185,7 @@ def _declare(
         roles=role_names,
         batch=batch,
         cache=bool(role_names) if cache is None else cache,
+        volatile=cache is False,
         version=version,
         cost=cost if cost is not None else (30.0 if role_names else 0.05),
         hidden=hidden,

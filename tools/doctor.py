@@ -13,7 +13,10 @@ from ..errors import SightlineError
 from .models import Models
 
 # package -> the version that is known to break something, as a prefix, and what it breaks
-_BROKEN = {"opencv-python": ("5.", "its wheels carry no face cascades"), "transformers": ("4.", "its API is older")}
+_BROKEN = {
+    "opencv-python": ("5.", "its wheels carry no face cascades"),
+    "transformers": ("4.", "its API is older"),
+}
 _PACKAGES = (
     "torch",
     "torchvision",
@@ -57,12 +60,16 @@ def _packages() -> list[Finding]:
             continue
         broken = _BROKEN.get(name)
         if broken and versions[name].startswith(broken[0]):
-            findings.append(Finding("bad", name, f"{versions[name]}: {broken[1]}; install the pinned version"))
+            findings.append(
+                Finding("bad", name, f"{versions[name]}: {broken[1]}; install the pinned version")
+            )
         else:
             findings.append(Finding("ok", name, versions[name]))
     pair = (versions.get("opencv-python"), versions.get("opencv-python-headless"))
     if None not in pair and pair[0] != pair[1]:
-        findings.append(Finding("bad", "opencv", f"opencv-python {pair[0]} and -headless {pair[1]} overwrite each other"))
+        findings.append(
+            Finding("bad", "opencv", f"opencv-python {pair[0]} and -headless {pair[1]} overwrite each other")
+        )
     return findings
 
 

@@ -111,7 +111,7 @@ def write_whole(path: str | os.PathLike[str], data: bytes) -> Path:
     target = Path(path)
     if target.is_symlink():
         raise InputError(f"{target} is a symbolic link; outputs are not written through links")
-    temporary = target.with_name(f".{target.name[:80]}.{secrets.token_hex(6)}.tmp")
+    temporary = target.with_name(f".{secrets.token_hex(8)}.tmp")  # its length is no matter of the target's
     descriptor = os.open(
         temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0), 0o644
     )
@@ -145,16 +145,26 @@ def safe_output(folder: str | os.PathLike[str], name: str | os.PathLike[str]) ->
         raise InputError(f"output name {text!r} does not stay below {root}; give a plain relative name")
     if not relative.parts:
         raise InputError(f"output name {text!r} names no file")
-    root.mkdir(parents=True, exist_ok=True)
+    make_folder(root)
     path = root
     for part in relative.parts:
         path = path / part
         if path.is_symlink():
             raise InputError(f"{path} is a symbolic link; outputs are not written through links")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     if path.is_dir():
         raise InputError(f"{path} is a folder; give the output another name")
     return path
+
+
+def make_folder(folder: Path) -> None:
+    """Make an output folder and those above it; InputError where that cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"{folder} cannot be made a folder ({error.strerror or error}); choose another --out"
+        ) from error
 
 
 def _checked_path(source: str | os.PathLike[str], limits: Limits) -> str:
@@ -299,6 +309,7 @@ __all__ = [
     "FORMATS",
     "SUFFIXES",
     "Limits",
+    "make_folder",
     "open_image",
     "read_header",
     "safe_output",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -59,6 +60,7 @@ class Models:
         self._digests: dict[str, str] = {}
         self._fallbacks: dict[str, Models] = {}
         self._locks = {role: threading.RLock() for role in ROLES}
+        self.generation = 0  # grows whenever a role's filler may have become another
 
     @classmethod
     def from_pack(
@@ -73,12 +75,17 @@ class Models:
         return cls(load_pack(name, overrides), models_dir, fetch=fetch)
 
     def bind(self, role: str, filler: Any, weights: str = "") -> None:
-        """Fill a role with an object of the caller's (a controller, a fake). `weights` stands for it in cache keys."""
+        """Fill a role with an object of the caller's (a controller, a fake).
+
+        `weights` stands for it in cache keys: give one that says which model it is. Without it results are kept for this
+        binding alone, since two objects of one class may answer differently.
+        """
         lock = self._lock(role)
         with lock:
-            self._bound[role] = (filler, weights or digest("bound", type(filler).__qualname__))
+            self._bound[role] = (filler, weights or digest("bound", secrets.token_hex(16)))
             self._loaded.pop(role, None)
             self._digests.pop(role, None)
+            self.generation += 1
 
     def has(self, role: str) -> bool:
         """Whether `get` would find a filler whose weights are on disk (it may still prove damaged)."""
@@ -87,6 +94,10 @@ class Models:
             return True
         spec = self.pack.roles.get(role)
         return spec is not None and (self._backend(spec).weights == "package" or self._find(spec) is not None)
+
+    def to_fetch(self, role: str) -> bool:
+        """Whether the role's weights are not on disk and would be downloaded when it is used."""
+        return self._fetch and self.spec(role) is not None and not self.has(role)
 
     def get(self, role: str, op: str = "") -> Any:
         """The back end that fills `role`, loaded on first use. RoleError names `op`, the role and the remedy."""
@@ -167,6 +178,7 @@ class Models:
             if spec is None or self._backend(spec).weights == "package" or self._find(spec) is not None:
                 continue
             fetched.append(weightfiles.pull(spec, progress))
+            self.generation += 1
         return fetched
 
     def verify(self) -> list[Check]:
@@ -206,6 +218,7 @@ class Models:
         path = self._find(spec)
         if path is None and self._fetch and (spec.source or spec.files):
             path = weightfiles.pull(spec)
+            self.generation += 1
         if path is None:
             need = f"{op} needs role {spec.role}" if op else f"role {spec.role}"
             has_source = spec.source or spec.files

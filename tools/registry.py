@@ -79,9 +79,15 @@ def default_registry() -> Registry:
             loaded = point.load()
         except Exception as error:
             raise InputError(f"tool entry point {point.name} of {owner} cannot be loaded: {error}") from error
-        tools = [loaded] if isinstance(loaded, Tool) else [v for v in vars(loaded).values() if isinstance(v, Tool)]
+        tools = (
+            [loaded]
+            if isinstance(loaded, Tool)
+            else [v for v in vars(loaded).values() if isinstance(v, Tool)]
+        )
         if not tools:
-            raise InputError(f"tool entry point {point.name} of {owner} names no tool; decorate it with @tool")
+            raise InputError(
+                f"tool entry point {point.name} of {owner} names no tool; decorate it with @tool"
+            )
         for item in tools:
             registry.add(item)
     return registry
@@ -139,7 +145,9 @@ def reference(tools: Iterable[Tool]) -> str:
         for argument in item.arguments:
             default = "" if argument.required else f"`{argument.default!r}`"
             note = argument.doc or (f"one of {', '.join(argument.choices)}" if argument.choices else "")
-            lines.append(f"| {argument.name} | {argument.type} | {default} | {note.replace('|', chr(92) + '|')} |")
+            lines.append(
+                f"| {argument.name} | {argument.type} | {default} | {note.replace('|', chr(92) + '|')} |"
+            )
         facts = [f"gives {item.returns}"]
         if item.roles:
             facts.append("may use the role " + " and ".join(item.roles).replace("_", " "))

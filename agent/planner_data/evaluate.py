@@ -29,6 +29,8 @@ from .stream import PlannerExample
 
 Plan = Callable[[list[str]], list[str]]
 
+HELD_OUT = Path(__file__).resolve().parent / "held_out" / "requests.jsonl"  # written apart from the templates
+
 
 def canonical(program: Program) -> str:
     """The program with names by order, arguments by name and dead steps kept: equal up to names means equal here."""

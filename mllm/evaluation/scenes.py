@@ -130,9 +130,10 @@ def evaluate(answerer: Answerer, items: Sequence[Item], mode: str = "think", bli
     """Ask everything, once with the right pictures and once with those of another scene.
 
     Returns:
-        `tasks`: for each task `accuracy` with its 95% interval `ci`, `majority` (always the commonest answer), `blind`
-        (another scene's picture) and `n`; `median_ms` is the time of an answer in these batches.
+        `tasks`: for each task `accuracy` with its 95% interval `ci`, `majority` (always the commonest answer of
+        its language), `blind` (another scene's picture) and `n`; `ms_per_answer` is the batched time of one answer.
     """
+    items = sorted(items, key=lambda i: (i.turn.task, len(i.turn.answer)))  # like with like: short batches end soon
     pictures = [image for item in items for image in item.images]
     unique = {id(image): image for image in pictures}
     seen = dict(zip(unique, answerer.look(list(unique.values())), strict=True))

@@ -45,7 +45,8 @@ class StarterConfig(PretrainedConfig):
         word_kinds: tuple[str, ...] | list[str] = (),  # kinds that carry printed words and go to the reader
         trunk_channels: tuple[int, ...] | list[int] = (32, 64, 96, 128),
         detect_threshold: float = 0.5,  # a detection below this score is dropped
-        detect_overlap: float = 0.5,  # of two detections that overlap more (IoU) the weaker is dropped
+        detect_overlap: float = 0.4,  # cells whose boxes overlap more (IoU) speak of one object
+        detect_support: float = 0.1,  # least votes of an object, as a part of the cells that its box covers (1.5 suffice)
         pointer_start: int = 0,  # id of <obj0>; set by the tokenizer's builder
         reading_start: int = 0,  # id of <txt0>
         **kwargs: Any,
@@ -69,6 +70,7 @@ class StarterConfig(PretrainedConfig):
         self.trunk_channels = list(trunk_channels)
         self.detect_threshold = detect_threshold
         self.detect_overlap = detect_overlap
+        self.detect_support = detect_support
         self.pointer_start = pointer_start
         self.reading_start = reading_start
         kwargs.setdefault("pad_token_id", PAD)

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .config import StarterConfig
+from .config import ASSISTANT, IMAGE, PAD, REGION, USER, StarterConfig
 
 
 def rms_norm(x: Tensor) -> Tensor:
@@ -168,4 +168,5 @@ class LanguageModel(nn.Module):
         full[..., :count] = scores
         logits[..., c.pointer_start : c.pointer_start + c.pointers] = full[:, :, 0]
         logits[..., c.reading_start : c.reading_start + c.pointers] = full[:, :, 1]
+        logits[..., [PAD, IMAGE, REGION, USER, ASSISTANT]] = -1e4  # marks of a prompt, never part of an answer
         return logits

@@ -97,11 +97,10 @@ class Perception(nn.Module):
     def detect(self, pixels: Tensor) -> Objects:
         """pixels [B, 3, S, S] -> the objects, ordered from left to right, at most `max_objects` a picture.
 
-        Cells that agree on one object vote: its distributions and its box are the means over the cells that
-        non-maximum suppression merges into it, weighted by their scores.
+        Cells that agree on one object vote: the candidate with most support speaks first, takes the cells that overlap
+        it, and becomes an object whose box and distributions are their means, weighted by score. What has the support
+        of far fewer cells than its size should give is dropped, and so is a part of an object already found.
         """
-        from torchvision.ops import box_iou
-
         c = self.config
         out = self.cells(pixels)
         flat = {k: v.float().flatten(2).transpose(1, 2) for k, v in out.items() if k != "sides"}
@@ -109,27 +108,33 @@ class Perception(nn.Module):
         color, size = flat["color"].softmax(-1), flat["size"].softmax(-1)
         boxes = self.boxes(out["sides"].float())
         score = 1 - kind[..., -1]
-        b, m = pixels.shape[0], c.max_objects
+        b, m, grid = pixels.shape[0], c.max_objects, kind.shape[1]
         objects = Objects(
             torch.zeros(b, m, len(c.kinds)), torch.zeros(b, m, len(c.colors)), torch.zeros(b, m, len(c.sizes)),
             torch.zeros(b, m, 4), torch.zeros(b, m, c.max_word, dtype=torch.long), torch.zeros(b, m, dtype=torch.bool),
         )  # fmt: skip
         for i in range(b):
             likely = (score[i] > c.detect_threshold).nonzero().squeeze(1)
-            likely = likely[score[i, likely].argsort(descending=True)]
-            if not len(likely):
-                continue
-            weight, box = score[i, likely], boxes[i, likely]
-            overlap = box_iou(box, box)
-            same = overlap > c.detect_overlap
-            free = torch.ones(len(likely), dtype=torch.bool)
             found: list[tuple[Tensor, Tensor]] = []  # box, votes (weights of the cells that merge)
-            while bool(free.any()) and len(found) < m:
-                first = int(free.nonzero()[0])
-                group = free & same[first]
-                votes = weight * group
-                found.append(((box * votes[:, None]).sum(0) / votes.sum(), votes / votes.sum()))
-                free &= ~group
+            if len(likely):
+                weight, box, named = score[i, likely], boxes[i, likely], kind[i, likely, :-1]
+                corner = torch.minimum(box[:, None, 2:], box[None, :, 2:]) - torch.maximum(box[:, None, :2], box[None, :, :2])
+                both = corner.clamp_min(0).prod(-1)  # [L, L] shared areas
+                area = (box[:, 2:] - box[:, :2]).prod(-1)
+                same = both / (area[:, None] + area[None] - both + 1e-9) > c.detect_overlap
+                part = both / torch.minimum(area[:, None], area[None]).clamp_min(1e-9) > 0.7
+                what = named.argmax(-1)
+                free = torch.ones(len(likely), dtype=torch.bool)
+                for first in (same * weight).sum(1).argsort(descending=True, stable=True).tolist():
+                    if not free[first] or len(found) == m:
+                        continue
+                    votes = weight * (free & same[first])
+                    total = votes.sum()
+                    spoken = int((votes @ named).argmax())
+                    free &= ~(same[first] | (part[first] & (what == spoken)))
+                    due = float(area[first]) * grid * c.detect_support
+                    if float(total) >= min(1.5, due):
+                        found.append(((box * votes[:, None]).sum(0) / total, votes / total))
             found.sort(key=lambda f: float(f[0][0] + f[0][2]))
             for j, (place, votes) in enumerate(found):
                 objects.box[i, j] = place

@@ -34,7 +34,7 @@ def compose(section: ModelSection) -> tuple[PreTrainedModel, ProcessorMixin]:
     else:
         processor = _mlp_processor(section, vision.config, tokenizer, template)
     _fit_vocabulary(language, tokenizer)
-    image_id = tokenizer.convert_tokens_to_ids(IMAGE)
+    image_id: int = tokenizer.get_vocab()[IMAGE]
     if section.connector == "query":
         model = _query_model(section, vision, language, image_id)
     else:
@@ -91,7 +91,7 @@ def _vision(part: str | dict[str, Any]) -> Any:
     import torch
     from transformers import AutoConfig, CLIPVisionModel, SiglipVisionModel
 
-    classes = {"clip_vision_model": CLIPVisionModel, "siglip_vision_model": SiglipVisionModel}
+    classes: dict[str, Any] = {"clip_vision_model": CLIPVisionModel, "siglip_vision_model": SiglipVisionModel}
     config = _random("vision", part) if isinstance(part, dict) else _fetch("encoder", part, AutoConfig.from_pretrained)
     config = getattr(config, "vision_config", config)
     if config.model_type not in classes:
@@ -131,7 +131,12 @@ def _square(size: Any) -> int:
 
 def _pixels(vision: Any) -> dict[str, Any]:
     """Mean and deviation that the encoder was trained with."""
-    from transformers.image_utils import IMAGENET_STANDARD_MEAN, IMAGENET_STANDARD_STD, OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
+    from transformers.image_utils import (
+        IMAGENET_STANDARD_MEAN,
+        IMAGENET_STANDARD_STD,
+        OPENAI_CLIP_MEAN,
+        OPENAI_CLIP_STD,
+    )
 
     clip = vision.model_type == "clip_vision_model"
     return {
@@ -225,6 +230,7 @@ def _mlp_model(section: ModelSection, vision: Any, language: Any, image_id: int)
         "vision_feature_select_strategy": _strategy(vision.config)[0],
         "tie_word_embeddings": language.config.tie_word_embeddings,
     }  # fmt: skip
+    config: Any
     if section.tiles:
         config = LlavaNextConfig(image_grid_pinpoints=_pinpoints(section, side), **options)
         model = _joined(LlavaNextForConditionalGeneration, config)

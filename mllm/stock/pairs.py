@@ -101,6 +101,7 @@ def pairs_from_samples(
     judge: Judge,
     count: int = 4,
     margin: float = 0.0,
+    with_truth: bool = False,
 ) -> Iterator[Pair]:
     """The best and the worst of `count` sampled answers of each record, where the judge tells them apart.
 
@@ -109,9 +110,11 @@ def pairs_from_samples(
         sample: (record, count) -> answers, e.g. `mllm.stock.sampling.sampler(model, processor)`.
         judge: (record, answer) -> score.
         margin: the least difference of scores that makes a pair.
+        with_truth: the first of `record["answers"]` stands among the samples, for a model that is seldom right.
     """
     for record in records:
-        answers = list(dict.fromkeys(a.strip() for a in sample(record, count) if a.strip()))
+        told = [*sample(record, count), *(record["answers"][:1] if with_truth else ())]
+        answers = list(dict.fromkeys(a.strip() for a in told if a.strip()))
         scored = sorted(((judge(record, a), a) for a in answers), key=lambda s: s[0])
         if len(scored) > 1 and scored[-1][0] - scored[0][0] > margin:
             where = f"pair {record['id']!r}"

@@ -176,7 +176,7 @@ class Text:
 
 def render(processor: ProcessorMixin, sample: Sample, last_only: bool = False) -> Text:
     """Writes a sample by the processor's chat template; `last_only` supervises the last answer alone (preferences)."""
-    tokenizer = processor.tokenizer  # type: ignore[attr-defined]
+    tokenizer = processor.tokenizer
     messages = parts(sample.messages)
     full: str = processor.apply_chat_template(messages, tokenize=False)
     spans = []
@@ -219,11 +219,65 @@ def render(processor: ProcessorMixin, sample: Sample, last_only: bool = False) -
 
 def media_ids(processor: ProcessorMixin) -> tuple[int, set[int]]:
     """The id of a picture's mark, and all ids that its expansion may hold."""
-    tokenizer = processor.tokenizer  # type: ignore[attr-defined]
+    tokenizer = processor.tokenizer
     mark = getattr(processor, "image_token_id", None)
     mark = tokenizer.convert_tokens_to_ids(IMAGE) if mark is None else mark
     names = [getattr(processor, name, None) for name in ("fake_image_token", "image_token")]
     return mark, {mark, *(tokenizer.convert_tokens_to_ids(n) for n in names if isinstance(n, str))}
+
+
+def check(
+    processor: ProcessorMixin, samples: Sequence[Sample], max_length: int, too_long: str = "refuse", last_only: bool = False
+) -> tuple[list[Sample], int]:
+    """The samples that fit, and how many did not.
+
+    Args:
+        max_length: tokens of a sample, those of its pictures included.
+        too_long: "refuse" raises an InputError that names the first too long sample; "drop" leaves them out.
+
+    Raises:
+        InputError: a sample has no supervised token, or is too long; ImageError: a picture is missing.
+    """
+    kept, sizes = [], PictureTokens(processor)
+    for sample in samples:
+        text = render(processor, sample, last_only)
+        length = len(text.ids) + sum(sizes(path) - 1 for path in sample.images)
+        if length <= max_length:
+            kept.append(sample)
+        elif too_long == "refuse":
+            raise InputError(
+                f"sample {sample.id!r} is {length} tokens long, its {len(sample.images)} pictures included, and max_length "
+                f"is {max_length}; nothing is ever cut: raise max_length, or set too_long: drop"
+            )
+    if not kept:
+        raise InputError(f"all {len(samples)} samples are longer than max_length ({max_length})")
+    return kept, len(samples) - len(kept)
+
+
+class PictureTokens:
+    """How many tokens a processor writes for a picture, by the picture's size."""
+
+    def __init__(self, processor: ProcessorMixin) -> None:
+        self.processor = processor
+        # These write the same for every picture, so no file need be opened.
+        self.constant = type(processor).__name__ in ("LlavaProcessor", "Idefics2Processor")
+        self.known: dict[tuple[int, int], int] = {}
+
+    def __call__(self, path: str) -> int:
+        from PIL import Image as Pictures
+
+        size = (64, 64)
+        if not self.constant:
+            record = convert.picture_of(path, ".")
+            if not record.width or not record.height:
+                raise ImageError(f"{path}: no such picture; does the data section's images folder fit?")
+            size = (record.width, record.height)
+        if size not in self.known:
+            mark = self.processor.image_token  # type: ignore[attr-defined]
+            blank = Pictures.new("RGB", size)
+            out = self.processor(images=[blank], text=[mark], add_special_tokens=False)
+            self.known[size] = len(out["input_ids"][0])
+        return self.known[size]
 
 
 def encode(processor: ProcessorMixin, samples: Sequence[Sample], last_only: bool = False) -> dict[str, Any]:
@@ -241,10 +295,9 @@ def encode(processor: ProcessorMixin, samples: Sequence[Sample], last_only: bool
     for row, (sample, text) in enumerate(zip(samples, texts, strict=True)):
         ids = batch["input_ids"][row][batch["attention_mask"][row].bool()].tolist()
         at = 0
-        for n, (token, answer) in enumerate(zip(text.ids, text.answers, strict=True)):
+        for token, answer in zip(text.ids, text.answers, strict=True):
             if token == mark:  # one mark became the picture's tokens
-                follows = text.ids[n + 1] if n + 1 < len(text.ids) else None
-                while at < len(ids) and ids[at] in media and (follows != mark or ids[at] == mark or at == 0):
+                while at < len(ids) and ids[at] in media:
                     at += 1
                 continue
             if at >= len(ids) or ids[at] != token:

@@ -49,6 +49,7 @@ def chat_template(style: str, tokenizer: PreTrainedTokenizerBase) -> tuple[str, 
         marks = (("<|im_start|>", "chatml"), ("<|start_header_id|>", "llama3"))
         style = next((name for mark, name in marks if mark in known), "vicuna")
     begin = tokenizer.bos_token if tokenizer.bos_token in known and style != "chatml" else ""
+    needed: tuple[str, ...]
     if style == "chatml":
         opens, end, ask = "'<|im_start|>' + m['role'] + '\\n'", "<|im_end|>", "<|im_start|>assistant\n"
         needed, close = ("<|im_start|>", "<|im_end|>"), "<|im_end|>\n"
@@ -62,7 +63,8 @@ def chat_template(style: str, tokenizer: PreTrainedTokenizerBase) -> tuple[str, 
         if tokenizer.eos_token is None:
             raise InputError("the tokenizer has no end-of-sequence token; name one that has, or another chat style")
         end = close = tokenizer.eos_token
-        ask, needed = "ASSISTANT: ", (tokenizer.eos_token,)
+        # No space at its end: words of most vocabularies carry theirs in front.
+        ask, needed = "ASSISTANT:", (tokenizer.eos_token,)
     missing = [mark for mark in needed if mark not in known]
     if missing:
         raise InputError(f"chat style {style}: the tokenizer has no {', '.join(missing)}; choose another style")

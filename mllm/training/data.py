@@ -94,15 +94,18 @@ def pieces(text: str, vocabulary: Vocabulary, numbers: Sequence[int | None], wor
         lead: put a space before a Latin first word, so that it has the tokens that it has inside a sentence.
     """
     ids: list[int] = []
+    run: list[int] = []  # pointers side by side name a set: they are written in order, or their order would be chance
     for i, part in enumerate(_BOX.split(text)):
         if i % 2:
             number = numbers[int(part)]
             if number is not None:
-                ids.append(vocabulary.pointer(number))
+                run.append(vocabulary.pointer(number))
             continue
         part = part if i == 0 else part.strip()
         if not part:
             continue
+        ids += sorted(run)
+        run = []
         cut = re.split(rf"\b({'|'.join(map(re.escape, words))})\b", part) if words else [part]
         for j, piece in enumerate(cut):
             if j % 2:
@@ -110,7 +113,7 @@ def pieces(text: str, vocabulary: Vocabulary, numbers: Sequence[int | None], wor
             elif piece:
                 spaced = lead and i == 0 and j == 0 and piece[0].isascii() and piece[0].isalnum()
                 ids.extend(vocabulary.ids(f" {piece}" if spaced else piece))
-    return ids
+    return ids + sorted(run)
 
 
 def encode_turn(

@@ -32,8 +32,9 @@ def to_pixels(images: list[np.ndarray]) -> Tensor:
 def targets(drawn: Rendered, config: StarterConfig) -> tuple[np.ndarray, np.ndarray]:
     """What each cell should say: owner [G, G] (object index, -1 nothing, -2 no matter) and its weight [G, G].
 
-    A cell speaks for an object where it is covered by it to a third and lies in the middle part of its box. Every
-    object weighs as the square root of its cells, and every visible one has a cell.
+    A cell speaks for an object where it is covered by it to a third and lies in the middle part of its box; outside
+    that part it should be silent (left free, such cells made a third of all detections false). Every object weighs as
+    the square root of its cells, and every visible one has a cell. No matter are the cells of hardly visible objects.
     """
     n, h, w = drawn.masks.shape
     gy, gx = h // STRIDE, w // STRIDE
@@ -42,10 +43,12 @@ def targets(drawn: Rendered, config: StarterConfig) -> tuple[np.ndarray, np.ndar
         return owner, weight
     cover = drawn.masks.reshape(n, gy, STRIDE, gx, STRIDE).mean((2, 4))  # [N, G, G]
     y, x = (np.arange(gy) + 0.5) * STRIDE, (np.arange(gx) + 0.5) * STRIDE
-    owner[cover.max(0) > 0.1] = -2
     for i, item in enumerate(drawn.scene.objects):
         top = float(cover[i].max())
-        if top <= 0.0 or item.visible < 0.15:
+        if top <= 0.0:
+            continue
+        if item.visible < 0.15:
+            owner[cover[i] > 0.1] = -2
             continue
         x1, y1, x2, y2 = item.box
         near = np.abs(y - (y1 + y2) / 2)[:, None] <= CORE * (y2 - y1)

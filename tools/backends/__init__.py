@@ -92,6 +92,7 @@ _BUILTIN = (
     _own("transformers-clip", "transformers_clip:ClipClassifier", "classifier", "folder", "transformers"),
     _own("transformers-depth", "transformers_depth:Depth", "depth", "folder", "transformers"),
     _own("transformers-mllm", "transformers_mllm:ImageTextModel", "mllm", "folder", "transformers"),
+    _own("starter-mllm", "starter_mllm:StarterModel", "mllm", "folder", "torch"),
 )  # fmt: skip
 
 

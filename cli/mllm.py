@@ -1,0 +1,110 @@
+"""Commands over the core MLLM: train, eval, and plan (a request as a checked program)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from ..errors import InputError
+from .console import print_json
+
+_JSON = typer.Option(False, "--json", help="Print one JSON object.")
+_MODEL = typer.Option(None, "--model", help="Folder of a starter MLLM (default: the one inside the package).")
+
+eval_app = typer.Typer(help="Measure a model on held-out data.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's commands."""
+    app.add_typer(eval_app, name="eval")
+    app.command()(plan)
+
+
+@eval_app.command()
+def scenes(
+    model: Path = _MODEL,
+    seed: int = typer.Option(0, "--seed", help="Stream of held-out scenes."),
+    questions: int = typer.Option(2000, "--questions", min=1),
+    phrasing: str = typer.Option(
+        "train", "--phrasing", help="train: wordings seen; test: wordings held out."
+    ),
+    mode: str = typer.Option("think", "--mode", help="think: rationale first; answer: the answer at once."),
+    as_json: bool = _JSON,
+) -> None:
+    """Accuracy on held-out scenes by task, beside the majority answer and a wrong picture."""
+    from ..agent.starter_planner import WEIGHTS
+    from ..mllm.evaluation.scenes import main
+
+    arguments = ["--model", str(model or WEIGHTS), "--seed", str(seed), "--questions", str(questions)]
+    arguments += ["--phrasing", phrasing, "--mode", mode] + (["--json"] if as_json else [])
+    raise typer.Exit(main(arguments))
+
+
+@eval_app.command()
+def planner(
+    model: Path = _MODEL,
+    seed: int = typer.Option(0, "--seed", help="Stream of held-out requests."),
+    count: int = typer.Option(
+        500, "--count", min=1, help="Requests of each split; held_out has its own number."
+    ),
+    split: list[str] = typer.Option(
+        ["test_seen", "test_phrasing", "test_nouns", "held_out"], "--split", help="May be repeated."
+    ),
+    free: bool = typer.Option(False, "--free", help="Decode without the grammar."),
+    scenes: int = typer.Option(
+        12, "--scenes", min=1, help="Pairs of scenes on which two programs are compared."
+    ),
+    as_json: bool = _JSON,
+) -> None:
+    """Exact, well-formed and execution match on oracle tools, for seen and held-out wordings and nouns."""
+    from itertools import islice
+
+    from ..agent.planner_data import planner_examples
+    from ..agent.planner_data.evaluate import HELD_OUT, evaluate_planner, read_examples
+    from ..agent.starter_planner import StarterPlanner
+    from ..mllm.answerer import Answerer
+
+    embedded = StarterPlanner(Answerer.load(model) if model else None)
+    report: dict[str, Any] = {}
+    for name in split:
+        rows = (
+            read_examples(HELD_OUT)
+            if name == "held_out"
+            else list(islice(planner_examples(seed, name), count))
+        )
+        found = evaluate_planner(
+            lambda texts: embedded.plan(texts, constrained=not free), rows, scenes=scenes, seed=seed
+        )
+        report[name] = {"all": found["all"], **found["groups"]}
+    if as_json:
+        print_json({"seed": seed, "scenes": scenes, "constrained": not free, "splits": report})
+        return
+    typer.echo(
+        f"{'split':<16}{'language':<10}{'n':>6}{'exact':>8}{'formed':>8}{'execution':>11}{'worded freely':>15}"
+    )
+    for name, groups in report.items():
+        for language, figures in groups.items():
+            typer.echo(
+                f"{name:<16}{language:<10}{figures['n']:>6}{figures['exact']:>8.3f}{figures['well_formed']:>8.3f}"
+                f"{figures['execution']:>11.3f}{figures['worded_freely']:>15.3f}"
+            )
+
+
+def plan(
+    request: str = typer.Argument(help="What you want to know or have done, in words."),
+    model: Path = _MODEL,
+    as_json: bool = _JSON,
+) -> None:
+    """Turn a request into a checked program with the embedded planner."""
+    from ..agent.starter_planner import StarterPlanner
+    from ..mllm.answerer import Answerer
+
+    if not request.strip():
+        raise InputError("the request is empty; say what you want to know or have done")
+    (text,) = StarterPlanner(Answerer.load(model) if model else None).plan([request])
+    if as_json:
+        print_json({"status": "done", "request": request, "program": text})
+    else:
+        typer.echo(text.rstrip("\n"))

@@ -1,0 +1,187 @@
+"""The starter's stages, each from one YAML file: tokenizer, pretrain (perception), instruct (language), export."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from random import Random
+from typing import Any, get_type_hints
+
+import torch
+
+from ...errors import InputError
+from ..scenes import vocabulary
+from ..scenes.questions import TASKS
+from ..scenes.schema import Turn
+from ..starter import StarterConfig, StarterForConditionalGeneration
+from ..starter.config import SPECIAL_TOKENS
+from ..tokenizer import load_tokenizer, train_tokenizer
+from .corpus import corpus
+from .export import export, load_weights
+from .instruct import InstructStage
+from .loop import LoopOptions, half_precision, train
+from .vision import PerceptionStage
+
+STAGES = ("tokenizer", "pretrain", "instruct", "export")
+
+
+@dataclass
+class RunConfig:
+    """A run of one stage. Paths are taken from the folder where the command is given."""
+
+    output: str  # folder of checkpoints and metrics; for `export`, of the finished model
+    tokenizer: str = ""  # folder of the tokenizer: read by all stages but `tokenizer`, which writes it
+    seed: int = 1  # of the initial weights and of the stream of scenes
+    threads: int = 1  # two threads were slower than one at this size
+    precision: str = "bfloat16"  # what the passes compute in; master weights are float32
+    vocabulary: int = 5120  # entries of the tokenizer
+    model: dict[str, Any] = field(default_factory=dict)  # fields of StarterConfig that differ from its defaults
+    loop: dict[str, Any] = field(default_factory=dict)  # fields of LoopOptions
+    batch: int = 24  # scenes a step
+    perception: str = ""  # instruct, export: folder of the pretrain run whose eyes are used
+    language: str = ""  # export: folder of the instruct run
+    turns: int = 10  # instruct: questions tried a scene
+    think: float = 0.6  # instruct: share of answers that come after their rationale
+    seen_share: float = 0.0  # instruct: share of scenes that are drawn and looked at instead of given as symbols
+    seen_from: int = 0  # instruct: step from which they are
+    pair_share: float = 0.08  # instruct: share of rows with two pictures
+    text_share: float = 0.0  # instruct: share of rows without a picture, taken from `texts`
+    texts: dict[str, float] = field(default_factory=dict)  # "module:function" (Random -> Turn) -> weight
+    tasks: dict[str, float] = field(default_factory=dict)  # how often each task is asked; empty: all alike
+
+
+def read_config(path: str | Path) -> RunConfig:
+    """Read a YAML file; an unknown key, a wrong type or a missing file is one clear line."""
+    import difflib
+
+    import yaml
+
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"no config file {path}")
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise InputError(f"{path} is not YAML: {str(error).splitlines()[0]}") from error
+    if not isinstance(values, dict):
+        raise InputError(f"{path} should hold keys and values, not a {type(values).__name__}")
+    hints = get_type_hints(RunConfig)
+    for key, value in values.items():
+        if key not in hints:
+            near = difflib.get_close_matches(str(key), hints, n=1)
+            raise InputError(f"{path}: no option {key!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+        wanted = dict if str(hints[key]).startswith("dict") else hints[key]
+        if wanted is float and isinstance(value, int):
+            value = values[key] = float(value)
+        if not isinstance(value, wanted):
+            raise InputError(f"{path}: {key} should be a {wanted.__name__}, not {value!r}")
+    if "output" not in values:
+        raise InputError(f"{path}: `output`, the folder to write to, is missing")
+    config = RunConfig(**values)
+    known = {f.name for f in fields(LoopOptions)}
+    for key in config.loop:
+        if key not in known:
+            raise InputError(f"{path}: loop has no option {key!r}; it has {', '.join(sorted(known))}")
+    for task in config.tasks:
+        if task not in TASKS:
+            raise InputError(f"{path}: no task {task!r}; there are {', '.join(TASKS)}")
+    if config.precision not in ("bfloat16", "float32"):
+        raise InputError(f"{path}: precision is bfloat16 or float32, not {config.precision!r}")
+    return config
+
+
+def text_source(name: str) -> Callable[[Random], Turn]:
+    """The function that "module:function" names: it makes a turn of words only from a `Random`."""
+    module, _, function = name.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise InputError(f"texts: {name!r} names no function ({error}); write module:function") from error
+    return found  # type: ignore[no-any-return]
+
+
+def starter_config(config: RunConfig) -> StarterConfig:
+    """The model's configuration: the world's words, and the ids that the tokenizer gave the reserved tokens."""
+    shape = StarterConfig(**config.model)
+    start = config.vocabulary - 2 * shape.pointers
+    return StarterConfig(
+        **{
+            "kinds": list(vocabulary.KINDS),
+            "colors": [*vocabulary.COLORS, vocabulary.MULTICOLOR],
+            "sizes": list(vocabulary.SIZES),
+            "word_kinds": list(vocabulary.CATEGORIES["text"]),
+            "vocab_size": config.vocabulary,
+            "pointer_start": start,
+            "reading_start": start + shape.pointers,
+            **config.model,
+        }
+    )
+
+
+def build_tokenizer(config: RunConfig) -> None:
+    """Train the tokenizer on the texts of all stages and save it."""
+    shape = StarterConfig(**config.model)
+    rng = Random(config.seed)
+    texts: list[str] = []
+    for name, _ in config.texts.items():
+        source = text_source(name)
+        for _ in range(12000):
+            turn = source(rng)
+            texts += [turn.question, turn.answer]
+    words = [f" {w.capitalize()} {w.lower()} {w}" for w in vocabulary.SIGN_WORDS]
+    tokenizer = train_tokenizer(corpus(config.seed, 6000, (), [*texts, *words]), config.vocabulary, shape.pointers)
+    tokenizer.save_pretrained(config.output)
+
+
+def checked_tokenizer(config: RunConfig, shape: StarterConfig) -> Any:
+    """The tokenizer, which must have the reserved ids where the model expects them."""
+    tokenizer = load_tokenizer(config.tokenizer)
+    got = (len(tokenizer), tokenizer.convert_tokens_to_ids("<obj0>"), tokenizer.convert_tokens_to_ids("<txt0>"))
+    want = (shape.vocab_size, shape.pointer_start, shape.reading_start)
+    if got != want or tokenizer.convert_tokens_to_ids(list(SPECIAL_TOKENS)) != list(range(len(SPECIAL_TOKENS))):
+        raise InputError(f"{config.tokenizer}: entries and reserved ids are {got}, the config asks for {want}")
+    return tokenizer
+
+
+def run_stage(stage: str, config: RunConfig, say: Callable[[str], None] = print) -> None:
+    """Run one stage to its end, or on from its last checkpoint."""
+    if stage not in STAGES:
+        raise InputError(f"no stage {stage!r}; there are {', '.join(STAGES)}")
+    torch.set_num_threads(config.threads)
+    if stage == "tokenizer":
+        build_tokenizer(config)
+        say(f"tokenizer of {config.vocabulary} entries in {config.output}")
+        return
+    shape = starter_config(config)
+    model = StarterForConditionalGeneration(shape)
+    model.reset(config.seed)
+    if stage == "export":
+        for folder in (config.perception, config.language):
+            say(f"{folder}: step {load_weights(model, folder)['step']}")
+        size = export(model, checked_tokenizer(config, shape), config.output)
+        say(f"{config.output}: {size / 2**20:.1f} MiB of weights")
+        return
+    half_precision(model, getattr(torch, config.precision))
+    model.perception.to(memory_format=torch.channels_last)
+    model.reader.to(memory_format=torch.channels_last)
+    options = LoopOptions(**config.loop)
+    if stage == "pretrain":
+        train(model, PerceptionStage(model, config.seed, config.batch), options, config.output, say=say)
+        return
+    if config.perception:
+        say(f"perception: step {load_weights(model, config.perception)['step']} of {config.perception}")
+    elif config.seen_share:
+        raise InputError("seen_share needs `perception`: the folder of a pretrain run")
+    train(model, instruct_stage(model, config, shape), options, config.output, say=say)
+
+
+def instruct_stage(model: StarterForConditionalGeneration, config: RunConfig, shape: StarterConfig) -> InstructStage:
+    """The instruct stage that a config describes."""
+    return InstructStage(
+        model, checked_tokenizer(config, shape), config.seed, config.batch, config.turns, config.think,
+        seen_share=config.seen_share, seen_from=config.seen_from, pair_share=config.pair_share,
+        text_share=config.text_share, texts=[(w, text_source(n)) for n, w in config.texts.items()],
+        tasks=config.tasks or None,
+    )  # fmt: skip
