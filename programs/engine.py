@@ -11,7 +11,6 @@ import itertools
 import os
 import threading
 import time
-import traceback
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -32,6 +31,7 @@ from .cache import ResultCache
 from .checker import checked
 from .instance import Call, Instance, describe
 from .optimise import optimise
+from .recovery import attempt, let_go, narrower
 from .results import JobResult
 from .syntax import Program
 from .template import Template
@@ -257,7 +257,7 @@ class Engine:
         if failure is not None:  # handled out here, so that nothing holds on to the failed call's frames
             if len(args) == 1:
                 return self._recover(tool, args[0], failure)
-            _let_go(failure)
+            let_go(failure)
             parts: list[Sequence[dict[str, Any]]]
             if is_out_of_memory(failure):
                 self.stats.halved += 1
@@ -284,17 +284,17 @@ class Engine:
         """One call that failed: try again, then with the fallback, as the policies of its roles say."""
         if isinstance(error, SightlineError) or not tool.roles:
             return [error], [True]
-        _let_go(error)
+        let_go(error)
         for role in tool.roles:
             policy = self.policies.get(role) or self.models.policy(role)
             for _ in range(policy.retries):
                 time.sleep(policy.wait_s)
-                outcome = _attempt(tool, args, self.models)
+                outcome = attempt(tool, args, self.models)
                 if not isinstance(outcome, BaseException):
                     return [outcome], [True]
                 error = outcome
             if (other := self.models.fallback(role)) is not None:
-                outcome = _attempt(tool, args, other)
+                outcome = narrower(self.models, other, role, tool) or attempt(tool, args, other)
                 if not isinstance(outcome, BaseException):
                     return [outcome], [False]  # true, but not what the key's weights would have said
                 error = outcome
@@ -303,24 +303,6 @@ class Engine:
     def batch_limit(self, tool: Tool) -> int:
         """Most calls of a tool at once: the tool's own limit, or less where memory ran out before."""
         return min(tool.batch, self._batch_limits.get(tool.name, tool.batch))
-
-
-def _attempt(tool: Tool, args: dict[str, Any], models: Any) -> Any:
-    try:
-        (outcome,) = tool.run([args], models)
-    except Exception as error:  # reported as the call's result
-        outcome = error
-    if isinstance(outcome, BaseException):
-        _let_go(outcome)
-    return outcome
-
-
-def _let_go(error: BaseException) -> None:
-    """Free what the frames of a failed call hold (a model's tensors above all) before the next try; the trace stays."""
-    link: BaseException | None = error
-    while link is not None:
-        traceback.clear_frames(link.__traceback__)
-        link = link.__cause__ or link.__context__
 
 
 class _Stream:

@@ -15,6 +15,7 @@ import pytest
 
 from sightline.programs.cache import BlobMissing, ResultCache, _patiently
 from sightline.programs.engine import PLANS_KEPT, Engine, Job, Policy
+from sightline.programs.recovery import let_go
 from sightline.programs.syntax import Program, ProgramError
 from sightline.tools.declaration import Column, tool
 from sightline.tools.models import Models
@@ -555,3 +556,9 @@ def test_a_stream_left_early_gives_back_its_threads_and_keeps_what_it_did(engine
     again = engine_parts(cache=True)
     list(again.stream(jobs_for(again, HELLO, [picture(i) for i in range(done)])))
     assert sum(COUNTER.batches) == done
+
+
+def test_errors_that_name_each_other_are_let_go() -> None:
+    first, second = RuntimeError("first"), RuntimeError("second")
+    first.__cause__, second.__context__ = second, first
+    let_go(first)

@@ -253,6 +253,23 @@ def test_a_pack_names_a_fallback_whose_results_are_not_kept_as_the_roles_own(unl
     assert result.ok and result.value[0].weights == "dog"
 
 
+def test_a_fallback_that_knows_fewer_names_never_counts_them_as_none(
+    unlucky: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Wide(Unlucky):
+        vocabulary = ("dog", "helmet")
+
+    Unlucky.left = 10**6
+    monkeypatch.setattr(Backend, "load", lambda self: Wide if self.name == "wide" else Unlucky)
+    monkeypatch.setitem(backends(), "wide", Backend("wide", "x:y", ("detector",), "file"))
+    packed(unlucky, FALLBACK)
+    (unlucky / "mine.yaml").write_text((unlucky / "mine.yaml").read_text().replace("unlucky", "wide", 1))
+    engine = Engine(Models.from_pack(unlucky / "mine.yaml"))
+    text = "B=LOC(image=IMAGE,object='helmet')\nN=COUNT(box=B)\nR=RESULT(var=N)"
+    result = engine.run(text, {"IMAGE": fakes.noise()}).results[0]
+    assert not result.ok and "does not know helmet" in result.errors[0].message
+
+
 def test_pictures_made_under_way_count_for_the_bound_on_memory() -> None:
     kit = Kit()
     edit = "B=LOC(image=IMAGE,object='dog')\nI=BLUR(image=IMAGE,object=B)\nJ=COLORPOP(image=I,object=B)\nR=RESULT(var=J)"

@@ -8,7 +8,7 @@ roles:
     weights: my_yolo.pt          # looked for in --models DIR, beside this file, and among the pulled files
     options: {confidence: 0.3}
     retries: 1                   # when a call fails for no fault of its input, with `wait` seconds before each
-    fallback: {backend: onnx-yolox, weights: yolox_nano.onnx}   # and then this gets one try
+    fallback: {backend: onnx-yolox, weights: yolox_nano.onnx}   # and then this gets one try, if it knows all the names
 unfilled:
   depth: "what to do instead"    # shown when the role is used
 """
