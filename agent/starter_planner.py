@@ -47,6 +47,8 @@ class StarterPlanner:
         texts: list[str] = []
         for start in range(0, len(questions), 32):
             part = questions[start : start + 32]
-            options = {"logits_processor": [self._constraint.processor(PROGRAM_TOKENS)]} if constrained else {}
+            options = (
+                {"logits_processor": [self._constraint.processor(PROGRAM_TOKENS)]} if constrained else {}
+            )
             texts += [reply.text for reply in self.answerer.ask(part, 32, PROGRAM_TOKENS, **options)]
         return texts

@@ -1,4 +1,4 @@
-"""Commands over model files: models (list, pull, verify) and doctor (is this machine ready?)."""
+"""Commands over what lies on disk: models (list, pull, verify), cache (show, prune) and doctor (is all ready?)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ from .console import JOB_FAILED, default_cache, print_json
 _PACK = typer.Argument("starter", help="Model pack: starter, standard, or a YAML file.")
 _MODELS = typer.Option(None, "--models", help="Folder that is searched first for weights files.")
 _JSON = typer.Option(False, "--json", help="Print one JSON object.")
+_CACHE = typer.Option(None, "--cache", help="Folder of the result cache (default: your cache folder).")
 
+cache_app = typer.Typer(
+    help="The result cache: how large it is, and making it smaller.", no_args_is_help=True
+)
 models_app = typer.Typer(help="What fills each model role: list, pull, verify.", no_args_is_help=True)
 
 
@@ -20,6 +24,7 @@ def register(app: typer.Typer) -> None:
     """Add this module's commands."""
     app.add_typer(models_app, name="models")
     app.command()(doctor)
+    app.add_typer(cache_app, name="cache")
 
 
 @models_app.command("list")
@@ -71,6 +76,37 @@ def verify(pack: str = _PACK, models: Path = _MODELS, as_json: bool = _JSON) -> 
             typer.secho(f"{check.role:<16} {'ok ' if check.ok else 'BAD'} {check.status}", fg=color)
     if not all(check.ok for check in checks):
         raise typer.Exit(JOB_FAILED)
+
+
+@cache_app.command()
+def show(cache: Path = _CACHE, as_json: bool = _JSON) -> None:
+    """Say where the cache lies, how many results it holds and how large it is."""
+    from ..programs.cache import ResultCache
+
+    folder = cache or default_cache()
+    with ResultCache(folder) as kept:
+        results, size = kept.size()
+    if as_json:
+        print_json({"folder": str(folder), "results": results, "bytes": size})
+    else:
+        typer.echo(f"{folder}: {results} results, {size / 2**20:.1f} MiB")
+
+
+@cache_app.command()
+def prune(
+    days: float = typer.Option(30.0, "--days", min=0, help="Keep results younger than this; 0 forgets all."),
+    cache: Path = _CACHE,
+    as_json: bool = _JSON,
+) -> None:
+    """Forget old results, and the pictures that only they need."""
+    from ..programs.cache import ResultCache
+
+    with ResultCache(cache or default_cache()) as kept:
+        results, pictures = kept.prune(days)
+    if as_json:
+        print_json({"status": "done", "results": results, "pictures": pictures})
+    else:
+        typer.echo(f"forgot {results} results and {pictures} pictures")
 
 
 def doctor(

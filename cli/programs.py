@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from .console import BAD_INPUT, JOB_FAILED, STOPPED, default_cache, fail, parse_
 
 if TYPE_CHECKING:
     from ..programs.engine import Engine
-    from ..programs.results import ProgramResult
+    from ..programs.results import JobResult, ProgramResult
     from ..programs.syntax import Program
 
 _PACK = typer.Option("starter", "--pack", help="Model pack: starter, standard, or a YAML file.")
@@ -43,6 +44,7 @@ def run(
     no_cache: bool = _NO_CACHE,
 ) -> None:
     """Run a program on pictures and show every step."""
+    from ..programs.engine import Job
     from ..programs.inputs import bind
     from ..programs.library import find
     from ..tools.imagefile import make_folder
@@ -58,9 +60,10 @@ def run(
             )
         make_folder(folder)
     reports = []
-    for index, inputs in enumerate(jobs):
-        job = engine.run(checked, inputs)
-        name = _name(inputs, index, len(jobs))
+    work = (Job(index, (checked,), inputs) for index, inputs in enumerate(jobs))
+    for job in _in_order(engine.stream(work, observe=True)):
+        inputs = jobs[job.key]
+        name = _name(inputs, job.key, len(jobs))
         if job.error is not None:
             report: dict[str, Any] = {"status": "failed", "result": None, "steps": []}
             reports.append(report | {"errors": [job.error.to_json()], "inputs": _paths(inputs)})
@@ -227,6 +230,17 @@ def _engine(
 
     kept = None if no_cache else ResultCache(cache or default_cache())
     return Engine(Models.from_pack(pack, models, fetch=fetch), cache=kept)
+
+
+def _in_order(results: Iterable[JobResult]) -> Iterator[JobResult]:
+    """Results by rising key 0, 1, 2 ..., each as soon as those before it are there."""
+    waiting: dict[int, JobResult] = {}
+    turn = 0
+    for result in results:
+        waiting[result.key] = result
+        while turn in waiting:
+            yield waiting.pop(turn)
+            turn += 1
 
 
 def _paths(inputs: dict[str, Any]) -> dict[str, Any]:

@@ -47,7 +47,16 @@ def train_tokenizer(texts: Iterable[str], size: int, pointers: int) -> PreTraine
         size: entries in all.
         pointers: how many `<objN>` and `<txtN>` tokens to reserve, each.
     """
-    from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+    from tokenizers import (
+        AddedToken,
+        Regex,
+        Tokenizer,
+        decoders,
+        models,
+        normalizers,
+        pre_tokenizers,
+        trainers,
+    )
 
     reserved = 2 * pointers + len(SPECIAL_TOKENS)
     if size < reserved + 256:

@@ -11,10 +11,11 @@ import io
 import json
 import logging
 import os
+import re
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,8 +29,10 @@ T = TypeVar("T")
 
 CODE_VERSION = 2  # raise it when the engine's own ops (EVAL, IF, PICK ...) or the codec change what they give
 
+_SCHEMA_VERSION = 2  # raise it with the tables; a cache of another version starts empty
+_PICTURE = re.compile(r'"image":\["([0-9a-f]+)"')
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS results (key TEXT PRIMARY KEY, value TEXT NOT NULL, used INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS results (key TEXT PRIMARY KEY, value TEXT NOT NULL, made INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS files (
     path TEXT PRIMARY KEY, size INTEGER NOT NULL, mtime INTEGER NOT NULL, seen INTEGER NOT NULL,
     hash TEXT NOT NULL, width INTEGER NOT NULL, height INTEGER NOT NULL) WITHOUT ROWID;
@@ -59,6 +62,9 @@ class ResultCache:
             self._db = sqlite3.connect(self.folder / "results.sqlite", timeout=30, check_same_thread=False)
             _patiently(lambda: self._db.execute("PRAGMA journal_mode=WAL"))
             self._db.execute("PRAGMA synchronous=NORMAL")
+            if self._db.execute("PRAGMA user_version").fetchone()[0] != _SCHEMA_VERSION:
+                self._db.executescript("DROP TABLE IF EXISTS results; DROP TABLE IF EXISTS files;")
+                self._db.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
             self._db.executescript(_SCHEMA)
         except (OSError, sqlite3.Error) as error:
             raise InputError(
@@ -84,9 +90,7 @@ class ResultCache:
             found.update({key: self._pending[key] for key in keys if key in self._pending})
             missing = [key for key in keys if key not in found]
             try:
-                for start in range(
-                    0, len(missing), 500
-                ):  # SQLite's default limit on variables is 999 in old builds
+                for start in range(0, len(missing), 500):  # old builds of SQLite take 999 variables at most
                     part = missing[start : start + 500]
                     marks = ",".join("?" * len(part))
                     rows = self._db.execute(f"SELECT key, value FROM results WHERE key IN ({marks})", part)  # noqa: S608
@@ -268,16 +272,33 @@ class ResultCache:
                 [(tool, *total) for tool, total in self._pending_costs.items()],
             )
 
-    def clear(self, keys: Iterable[str] | None = None) -> None:
-        """Forget all results, or those of `keys`."""
+    def prune(self, days: float = 0.0) -> tuple[int, int]:
+        """Forget results made more than `days` ago, and pictures that no result names any more.
+
+        Returns how many results and how many picture files went. A run that works at the same time loses nothing that it
+        has made since: it makes again what it misses.
+        """
+        self.flush()
+        before = int(time.time() - days * 86400)
         with self._lock, self._db:
-            if keys is None:
-                self._pending.clear()
-                self._db.execute("DELETE FROM results")
-            else:
-                for key in keys:
-                    self._pending.pop(key, None)
-                    self._db.execute("DELETE FROM results WHERE key = ?", (key,))
+            gone = self._db.execute("DELETE FROM results WHERE made <= ?", (before,)).rowcount
+            named: set[str] = set()
+            for (text,) in self._db.execute("SELECT value FROM results WHERE value LIKE '%\"image\"%'"):
+                named.update(_PICTURE.findall(text))
+        removed = 0
+        for path in self.folder.glob("blobs/*/*.png"):
+            fresh = path.stat().st_mtime > before and days > 0  # its entry may not be flushed yet
+            if path.parent.name + path.stem not in named and not fresh:
+                path.unlink(missing_ok=True)
+                removed += 1
+        self._db.execute("VACUUM")
+        return gone, removed
+
+    def size(self) -> tuple[int, int]:
+        """(results, bytes on disk of results and pictures)."""
+        with self._lock:
+            (count,) = self._db.execute("SELECT count(*) FROM results").fetchone()
+        return int(count), sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
 
     def close(self) -> None:
         self.flush()

@@ -11,9 +11,16 @@ from sightline.mllm.scenes.schema import Scene, SceneObject, Turn
 NUMBERS = {w: n for n, w in enumerate("no one two three four five six seven eight nine ten".split())}
 EN_NOUNS: dict[str, str] = {}
 for _noun in [*v.CATEGORIES, *v.KINDS]:
-    EN_NOUNS |= {_noun: _noun, v.plural(_noun): _noun, f"piece of {_noun}": _noun, f"pieces of {_noun}": _noun}
+    EN_NOUNS |= {
+        _noun: _noun,
+        v.plural(_noun): _noun,
+        f"piece of {_noun}": _noun,
+        f"pieces of {_noun}": _noun,
+    }
 EN_NOUNS |= {"object": "", "objects": ""}
-ZH_NOUNS = {zh: c for c, zh in v.CATEGORY_ZH.items()} | {k.zh: k.name for k in v.KINDS.values()} | {"物体": ""}
+ZH_NOUNS = (
+    {zh: c for c, zh in v.CATEGORY_ZH.items()} | {k.zh: k.name for k in v.KINDS.values()} | {"物体": ""}
+)
 ZH_COLORS = {zh: c for c, zh in v.COLOR_ZH.items()}
 ZH_SIZES = {"小": "small", "中等": "medium", "大": "large"}
 
@@ -133,7 +140,11 @@ def layout_claim(reading: Reading) -> bool:
     if form == "tower_all_base":
         return all(is_first(s[0]) for s in stacks) and len(stacks) > 1
     if form == "tower_over":
-        return any(fits(b, reading.phrases[0]) and fits(a, reading.phrases[1]) for s in stacks for a, b in pairwise(s))
+        return any(
+            fits(b, reading.phrases[0]) and fits(a, reading.phrases[1])
+            for s in stacks
+            for a, b in pairwise(s)
+        )
     if form == "box_items":
         return any(len(f) == reading.number() for f in frames)
     if form == "box_has":

@@ -39,7 +39,10 @@ def test_llava(tmp_path: Path) -> None:
                 },
                 {
                     "id": "8",
-                    "conversations": [{"from": "human", "value": "Hi [1, 2]"}, {"from": "gpt", "value": "Hello"}],
+                    "conversations": [
+                        {"from": "human", "value": "Hi [1, 2]"},
+                        {"from": "gpt", "value": "Hello"},
+                    ],
                 },
             ]
         )
@@ -72,7 +75,13 @@ def test_shikra() -> None:
     assert boxes[0] == pytest.approx((10, 40, 50, 120)) and boxes[2] == pytest.approx((50, 100, 100, 200))
     rec, cot = convert.from_shikra(
         [
-            {"img_path": "1.jpg", "expression": "the left cup", "bbox": [1, 2, 30, 40], "width": 64, "height": 48},
+            {
+                "img_path": "1.jpg",
+                "expression": "the left cup",
+                "bbox": [1, 2, 30, 40],
+                "width": 64,
+                "height": 48,
+            },
             {
                 "img_path": "2.jpg",
                 "boxes": [[0, 0, 5, 5], [1, 1, 9, 9]],
@@ -83,12 +92,20 @@ def test_shikra() -> None:
             },
         ]
     )
-    assert rec.messages[0].text == "<image>\nWhere is the left cup?" and rec.messages[1].boxes == ((1, 2, 30, 40),)
+    assert rec.messages[0].text == "<image>\nWhere is the left cup?" and rec.messages[1].boxes == (
+        (1, 2, 30, 40),
+    )
     assert cot.messages[0].boxes == ((0, 0, 5, 5),)
     assert cot.messages[1].text == "The man<box:0> and the dogs<box:1> <box:2>: no."
     assert cot.messages[1].boxes == ((0, 0, 5, 5), (1, 1, 9, 9), (0, 0, 5, 5))
     with pytest.raises(InputError, match="box 3 of 1"):
-        bad = {"img_path": "x", "boxes": [[0, 0, 1, 1]], "question": "<boxes>", "question_boxes_seq": [[3]], "answer": "a"}
+        bad = {
+            "img_path": "x",
+            "boxes": [[0, 0, 1, 1]],
+            "question": "<boxes>",
+            "question_boxes_seq": [[3]],
+            "answer": "a",
+        }
         list(convert.from_shikra([bad]))
 
 
@@ -164,7 +181,10 @@ def test_scienceqa() -> None:
     problems = {"5": problem, "6": {**problem, "image": None, "split": "val"}}
     five, six = convert.from_scienceqa(problems)
     assert five.images[0].path == "train/5/image.png"
-    assert five.messages[0].text == "<image>\nContext: Think.\nQuestion: Which is warm?\nOptions: (A) ice (B) fire"
+    assert (
+        five.messages[0].text
+        == "<image>\nContext: Think.\nQuestion: Which is warm?\nOptions: (A) ice (B) fire"
+    )
     assert five.messages[1].text == "Heat. Fire burns. The answer is B."
     assert six.images == () and [c.id for c in convert.from_scienceqa(problems, split="val")] == ["6"]
     with pytest.raises(InputError, match="problem 5: answer 1 of 1"):

@@ -562,3 +562,16 @@ def test_errors_that_name_each_other_are_let_go() -> None:
     first, second = RuntimeError("first"), RuntimeError("second")
     first.__cause__, second.__context__ = second, first
     let_go(first)
+
+
+def test_pruning_forgets_old_results_and_their_pictures(engine_parts: Any) -> None:
+    text = "B=BOXES_OF(image=IMAGE,n=1)\nC=CROP(image=IMAGE,box=B)\nR=RESULT(var=C)"
+    engine = engine_parts(cache=True)
+    engine.run(text, {"IMAGE": picture(3)})
+    engine.cache.flush()
+    blobs = list(engine.cache.folder.glob("blobs/*/*.png"))
+    assert len(blobs) == 1 and engine.cache.size()[0] > 0
+    assert engine.cache.prune(days=1) == (0, 0)
+    results, pictures = engine.cache.prune()
+    assert results > 0 and pictures == 1 and engine.cache.size()[0] == 0 and not blobs[0].exists()
+    assert engine.run(text, {"IMAGE": picture(3)}).results[0].ok

@@ -18,7 +18,13 @@ ROOMS = ["cli", "agent", "programs", "tools", "mllm"]  # from the top down
 HEAVY = {"torch", "torchvision", "transformers", "ultralytics", "gradio", "langchain", "cv2", "pyarrow", "easyocr",
          "rapidocr", "onnxruntime", "supervision", "segment_anything", "networkx", "datasets", "trl", "peft"}  # fmt: skip
 # Modules that only ever serve one heavy library may import it at the top.
-MAY_BE_HEAVY = ("mllm/starter/", "mllm/training/", "mllm/stock/trainers.py", "mllm/decoding", "tools/backends/")
+MAY_BE_HEAVY = (
+    "mllm/starter/",
+    "mllm/training/",
+    "mllm/stock/trainers.py",
+    "mllm/decoding",
+    "tools/backends/",
+)
 
 
 def modules() -> list[Path]:
@@ -75,14 +81,20 @@ def test_heavy_libraries_are_imported_where_they_are_used() -> None:
 
 def test_the_package_and_its_help_come_up_at_once() -> None:
     script = "import sys, sightline, sightline.cli; print(*sorted(m.split('.')[0] for m in sys.modules))"
-    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd="/")
+    loaded = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd="/"
+    )
     assert not set(loaded.stdout.split()) & HEAVY
     best = 9.0
     for _ in range(3):  # the machine may be busy: the best of three tells what the program needs
         started = time.perf_counter()
-        subprocess.run([sys.executable, "-m", "sightline", "--help"], capture_output=True, check=True, cwd="/")
+        subprocess.run(
+            [sys.executable, "-m", "sightline", "--help"], capture_output=True, check=True, cwd="/"
+        )
         best = min(best, time.perf_counter() - started)
-    assert best < 0.5 * 4, f"{best:.2f} s; half a second is the aim on an idle core, four times that on a busy one"
+    assert best < 0.5 * 4, (
+        f"{best:.2f} s; half a second is the aim on an idle core, four times that on a busy one"
+    )
 
 
 def declared() -> dict:
@@ -114,14 +126,18 @@ def test_the_wheel_holds_everything_and_works_in_a_clean_environment(tmp_path: P
     names = set(zipfile.ZipFile(wheel).namelist())
     wanted = {f"sightline/{path.relative_to(ROOT).as_posix()}" for path in [*modules(), *data_files()]}
     assert not wanted - names, f"missing from the wheel: {sorted(wanted - names)[:10]}"
-    strays = [n for n in names if n.startswith(("sightline/tests", "sightline/benchmarks", "tools/", "agent/"))]
+    strays = [
+        n for n in names if n.startswith(("sightline/tests", "sightline/benchmarks", "tools/", "agent/"))
+    ]
     assert not strays
     environment = tmp_path / "env"
     venv.create(environment, with_pip=False, system_site_packages=True)
     python = environment / "bin" / "python"
     site = next((environment / "lib").glob("python*")) / "site-packages"
     zipfile.ZipFile(wheel).extractall(site)
-    script = "import sightline, pathlib; print(pathlib.Path(sightline.__file__).parent); print(sightline.Image)"
+    script = (
+        "import sightline, pathlib; print(pathlib.Path(sightline.__file__).parent); print(sightline.Image)"
+    )
     parents = ":".join(p for p in sys.path if p.endswith("site-packages"))
     done = subprocess.run(
         [str(python), "-c", f"import sys; sys.path += {parents.split(':')!r}; {script}"],

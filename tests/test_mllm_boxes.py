@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from sightline.errors import InputError
 from sightline.mllm.boxes import BoxCodec
 
@@ -26,10 +27,16 @@ def test_roundtrip(codec: BoxCodec, near: float) -> None:
 
 def test_known_writings() -> None:
     assert BoxCodec("plain").encode([(12.3, 45.6, 78.9, 90.0)], 100, 100) == "[0.123,0.456,0.789,0.900]"
-    assert BoxCodec("plain").decode("a [0.1,0.2,0.3,0.4;0.5,0.6,0.7,0.8]", 10, 10) == [(1, 2, 3, 4), (5, 6, 7, 8)]
+    assert BoxCodec("plain").decode("a [0.1,0.2,0.3,0.4;0.5,0.6,0.7,0.8]", 10, 10) == [
+        (1, 2, 3, 4),
+        (5, 6, 7, 8),
+    ]
     qwen = BoxCodec("qwen").encode([(10, 20, 30, 40)], 100, 100, ["狗"])
     assert qwen == '[{"bbox_2d": [100, 200, 300, 400], "label": "狗"}]'
-    assert BoxCodec("location", bins=101).encode([(0, 50, 100, 100)], 100, 100) == "<loc0><loc50><loc100><loc100>"
+    assert (
+        BoxCodec("location", bins=101).encode([(0, 50, 100, 100)], 100, 100)
+        == "<loc0><loc50><loc100><loc100>"
+    )
 
 
 def test_corners_are_ordered_and_clipped() -> None:

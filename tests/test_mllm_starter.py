@@ -19,13 +19,17 @@ from sightline.mllm.scenes.schema import Turn  # noqa: E402
 from sightline.mllm.scenes.world import make_scene  # noqa: E402
 from sightline.mllm.starter import StarterForConditionalGeneration, StarterProcessor  # noqa: E402
 from sightline.mllm.starter.config import IMAGE  # noqa: E402
+from sightline.mllm.tokenizer import train_tokenizer  # noqa: E402
 from sightline.mllm.training.data import Row, Vocabulary, collate, encode_turn, pointer_numbers  # noqa: E402
 from sightline.mllm.training.instruct import detected_slots  # noqa: E402
 from sightline.mllm.training.objective import sequence_inputs  # noqa: E402
 from sightline.mllm.training.stages import RunConfig, starter_config  # noqa: E402
-from sightline.mllm.tokenizer import train_tokenizer  # noqa: E402
 
-TEXTS = ["Is there a dog in the picture? yes", "How many red cats are there? 3", "BOX0=LOC(image=IMAGE,object='dog')\n"]
+TEXTS = [
+    "Is there a dog in the picture? yes",
+    "How many red cats are there? 3",
+    "BOX0=LOC(image=IMAGE,object='dog')\n",
+]
 SHAPE = {
     "hidden_size": 64, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 96, "max_objects": 8,
     "match_after": [0, 1], "trunk_channels": [8, 12, 16, 16], "image_size": 64,
@@ -58,7 +62,10 @@ def images() -> list[np.ndarray]:
     return [render(make_scene(i)).image for i in (4, 6, 21)]
 
 
-PROMPTS = ["<image><user>Is there a dog?<assistant><think>", "<image><user>How many red cats are there here now?<assistant><answer>"]
+PROMPTS = [
+    "<image><user>Is there a dog?<assistant><think>",
+    "<image><user>How many red cats are there here now?<assistant><answer>",
+]
 
 
 def inputs(answerer: Answerer, images: list[np.ndarray]) -> dict[str, torch.Tensor]:
@@ -68,7 +75,9 @@ def inputs(answerer: Answerer, images: list[np.ndarray]) -> dict[str, torch.Tens
 def test_cached_is_uncached_and_batched_is_single(answerer: Answerer, images: list[np.ndarray]) -> None:
     both = inputs(answerer, images)
     cached = answerer.model.generate(**both, max_new_tokens=14, do_sample=False)
-    assert torch.equal(cached, answerer.model.generate(**both, max_new_tokens=14, do_sample=False, use_cache=False))
+    assert torch.equal(
+        cached, answerer.model.generate(**both, max_new_tokens=14, do_sample=False, use_cache=False)
+    )
     for i in range(2):
         one = answerer.processor(images=[images[i]], text=[PROMPTS[i]])
         alone = answerer.model.generate(**one, max_new_tokens=14, do_sample=False)
@@ -118,7 +127,9 @@ def test_saved_and_loaded_is_the_same(answerer: Answerer, images: list[np.ndarra
             [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": question}]}],
             add_generation_prompt=True, tokenize=False,
         )  # fmt: skip
-        out = one.model.generate(**one.processor(images=[images[0]], text=[prompt]), max_new_tokens=8, do_sample=False)
+        out = one.model.generate(
+            **one.processor(images=[images[0]], text=[prompt]), max_new_tokens=8, do_sample=False
+        )
         if one is answerer:
             first = out
     assert torch.equal(first, out)

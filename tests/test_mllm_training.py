@@ -19,7 +19,13 @@ from sightline.mllm.starter.connector import decode_word, encode_words  # noqa: 
 from sightline.mllm.tokenizer import load_tokenizer, train_tokenizer  # noqa: E402
 from sightline.mllm.training.checkpoints import load_checkpoint  # noqa: E402
 from sightline.mllm.training.data import (  # noqa: E402
-    Row, SymbolicEye, Vocabulary, collate, compact, encode_turn, pointer_numbers,
+    Row,
+    SymbolicEye,
+    Vocabulary,
+    collate,
+    compact,
+    encode_turn,
+    pointer_numbers,
 )  # fmt: skip
 from sightline.mllm.training.instruct import InstructStage  # noqa: E402
 from sightline.mllm.training.loop import LoopOptions, train  # noqa: E402
@@ -45,7 +51,9 @@ SCENE = Scene(
 @pytest.fixture(scope="module")
 def words() -> Vocabulary:
     config = starter_config(RunConfig("unused", vocabulary=420, model=SHAPE))
-    tokenizer = train_tokenizer(["Is there a dog? How many wine glasses are there? 狗在哪里？"] * 40, 420, config.pointers)
+    tokenizer = train_tokenizer(
+        ["Is there a dog? How many wine glasses are there? 狗在哪里？"] * 40, 420, config.pointers
+    )
     tokenizer.add_tokens([f"<spare{i}>" for i in range(420 - len(tokenizer))])
     config.pointer_start = tokenizer.convert_tokens_to_ids("<obj0>")
     config.reading_start = tokenizer.convert_tokens_to_ids("<txt0>")
@@ -88,7 +96,13 @@ def test_an_answer_without_a_token_is_refused(words: Vocabulary) -> None:
 
 
 def test_mentions_and_regions_are_matched_at_their_last_token(words: Vocabulary) -> None:
-    turn = Turn("relation", "Is the dog left of the cat?", "no", mentions=((3, 10, (0,)), (19, 26, (1,))), objects=(0, 1))
+    turn = Turn(
+        "relation",
+        "Is the dog left of the cat?",
+        "no",
+        mentions=((3, 10, (0,)), (19, 26, (1,))),
+        objects=(0, 1),
+    )
     sample = encode_turn(turn, [SCENE], numbers(words), words, False)
     assert [found for _, found in sample.matches] == [(2,), (0,)]
     for token, _ in sample.matches:
@@ -112,7 +126,9 @@ def test_compact_takes_the_labels_out() -> None:
 
 def test_a_noun_has_the_same_tokens_in_a_request_and_in_a_program(tmp_path: Path, words: Vocabulary) -> None:
     tokenizer = words.tokenizer
-    program = "BOX0=LOC(image=IMAGE,object='wine glass')\nANSWER1=EVAL(expr=\"'yes' if {ANSWER0} > 1 else 'no'\")"
+    program = (
+        "BOX0=LOC(image=IMAGE,object='wine glass')\nANSWER1=EVAL(expr=\"'yes' if {ANSWER0} > 1 else 'no'\")"
+    )
     noun = tokenizer(" wine glass")["input_ids"]
     ids = tokenizer(program)["input_ids"]
     assert any(ids[i : i + len(noun)] == noun for i in range(len(ids)))
@@ -126,11 +142,15 @@ def test_a_noun_has_the_same_tokens_in_a_request_and_in_a_program(tmp_path: Path
 def instruct(words: Vocabulary) -> tuple[StarterForConditionalGeneration, InstructStage]:
     model = StarterForConditionalGeneration(words.config)
     model.reset(5)
-    return model, InstructStage(model, words.tokenizer, 5, batch=2, turns=4, seen_share=0.5, pair_share=0.2, parts=2)
+    return model, InstructStage(
+        model, words.tokenizer, 5, batch=2, turns=4, seen_share=0.5, pair_share=0.2, parts=2
+    )
 
 
 @pytest.mark.parametrize("stage", ["instruct", "perception"])
-def test_a_resumed_run_is_the_same_as_an_uninterrupted_one(stage: str, words: Vocabulary, tmp_path: Path) -> None:
+def test_a_resumed_run_is_the_same_as_an_uninterrupted_one(
+    stage: str, words: Vocabulary, tmp_path: Path
+) -> None:
     def run(folder: str, steps: int) -> list[float]:
         if stage == "instruct":
             model, work = instruct(words)
@@ -176,7 +196,9 @@ def test_the_loss_is_finite_and_blind_loss_differs_only_in_pictures(words: Vocab
     loss, parts = starter_loss(model, batch)
     assert bool(torch.isfinite(loss)) and {"answer", "words"} <= parts.keys()
     other = shuffled(batch)
-    assert torch.equal(other["ids"], batch["ids"]) and not torch.equal(other["objects"]["box"], batch["objects"]["box"])
+    assert torch.equal(other["ids"], batch["ids"]) and not torch.equal(
+        other["objects"]["box"], batch["objects"]["box"]
+    )
 
 
 def test_muon_makes_matrices_nearly_orthogonal() -> None:

@@ -158,7 +158,9 @@ def test_choices_name_the_right_thing(asked: list[tuple[Scene, Turn]]) -> None:
         if turn.form == "compare.which":
             assert len(right) == max(len(f) for f in parts.values()), turn
         elif turn.form != "compare.closer":
-            areas = {f[0]: (b[2] - b[0]) * (b[3] - b[1]) for f in parts.values() for b in [scene.objects[f[0]].box]}
+            areas = {
+                f[0]: (b[2] - b[0]) * (b[3] - b[1]) for f in parts.values() for b in [scene.objects[f[0]].box]
+            }
             choose = max if turn.form == "compare.larger" else min
             assert areas[right[0]] == choose(areas.values()), turn
         else:
@@ -175,12 +177,17 @@ def test_choices_name_the_right_thing(asked: list[tuple[Scene, Turn]]) -> None:
 def test_texts_follow_the_scene(asked: list[tuple[Scene, Turn]]) -> None:
     for scene, turn in asked:
         if turn.form == "caption.short" and turn.language == "en" and scene.objects:
-            listed = re.findall(r"[a-z][a-z -]+", turn.answer.lower().replace("there is ", "").replace("there are ", ""))
+            listed = re.findall(
+                r"[a-z][a-z -]+", turn.answer.lower().replace("there is ", "").replace("there are ", "")
+            )
             total = 0
             for part in " and ".join(listed).replace(" in the picture", "").split(" and "):
                 word, _, noun = part.strip().partition(" ")
                 number = 1 if word in ("a", "an") else oracle.NUMBERS[word]
-                assert len(oracle.matches(scene, oracle.read_phrase(noun, False))) >= number, (turn.answer, part)
+                assert len(oracle.matches(scene, oracle.read_phrase(noun, False))) >= number, (
+                    turn.answer,
+                    part,
+                )
                 total += number
             assert total == len(scene.objects)
         elif turn.form == "caption.detail":
@@ -249,7 +256,9 @@ def test_blind_guessing_stays_near_chance(task: str, limit: float) -> None:
 def test_balanced_stream_is_even() -> None:
     answers = Counter(t.answer for _, t in islice(balance.balanced_stream("count", 3, language="en"), 300))
     assert max(answers.values()) - min(answers[str(n)] for n in range(6)) <= 25
-    answers = Counter(t.answer for _, t in islice(balance.balanced_stream("existence", 3, language="en"), 300))
+    answers = Counter(
+        t.answer for _, t in islice(balance.balanced_stream("existence", 3, language="en"), 300)
+    )
     assert abs(answers["yes"] - answers["no"]) <= 2
 
 

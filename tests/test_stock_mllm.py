@@ -43,7 +43,9 @@ COLORS = {"red": (220, 30, 30), "green": (30, 180, 60), "blue": (40, 60, 220), "
 
 
 def section(**changes: Any) -> ModelSection:
-    return ModelSection(**{"vision": CLIP, "language": TEXT, "tokenizer": "bytes", "queries": 4, "query_depth": 1, **changes})
+    return ModelSection(
+        **{"vision": CLIP, "language": TEXT, "tokenizer": "bytes", "queries": 4, "query_depth": 1, **changes}
+    )
 
 
 def compose(**changes: Any) -> tuple[Any, Any]:
@@ -66,8 +68,15 @@ def eight(tmp_path_factory: pytest.TempPathFactory) -> Path:
         name = list(COLORS)[n % 4]
         other = list(COLORS)[(n + 1) % 4]
         Image.new("RGB", (40 + n, 32), COLORS[name]).save(folder / f"{n}.png")
-        turns = [("human", "<image>\nWhat colour?"), ("gpt", f"It is {name}."), ("human", "Sure?"), ("gpt", "Yes.")]
-        records.append({"id": f"c{n}", "image": f"{n}.png", "conversations": [{"from": f, "value": v} for f, v in turns]})
+        turns = [
+            ("human", "<image>\nWhat colour?"),
+            ("gpt", f"It is {name}."),
+            ("human", "Sure?"),
+            ("gpt", "Yes."),
+        ]
+        records.append(
+            {"id": f"c{n}", "image": f"{n}.png", "conversations": [{"from": f, "value": v} for f, v in turns]}
+        )
         prompt = [{"role": "user", "content": "<image>\nWhat colour?"}]
         found.append({"id": f"p{n}", "images": [f"{n}.png"], "prompt": prompt, "answer": f"It is {other}.",
                       "edits": [{"start": 6, "end": 6 + len(other), "text": name}]})  # fmt: skip
@@ -81,7 +90,9 @@ def configured(output: Path, eight: Path, start: Path | None, **stages: dict[str
     common = {"batch": 4, "log_every": 1, "save_every": 100, "warmup": 0.0, "schedule": "constant"}
     value: dict[str, Any] = {"output": str(output), "model": dataclasses.asdict(section())}
     for name, changes in stages.items():
-        own = {"pairs": str(eight / "pairs.jsonl"), "images": str(eight)} if name == "align" else {"data": data}
+        own = (
+            {"pairs": str(eight / "pairs.jsonl"), "images": str(eight)} if name == "align" else {"data": data}
+        )
         value[name] = {**common, **own, **({"start": str(start)} if start else {}), **changes}
     return read(StockConfig, value, "test")
 
@@ -145,7 +156,9 @@ def test_each_connector_builds_trains_saves_and_loads(kind: str, eight: Path, tm
     ]  # fmt: skip
     batch = samples.encode(processor, found)
     answers = batch.pop("answers")
-    written = [processor.tokenizer.decode(ids[row]) for ids, row in zip(batch["input_ids"], answers, strict=True)]
+    written = [
+        processor.tokenizer.decode(ids[row]) for ids, row in zip(batch["input_ids"], answers, strict=True)
+    ]
     assert written == ["The first.<|im_end|>", "Blue, 蓝.<|im_end|>Yes.<|im_end|>"]
     labels = batch["input_ids"].masked_fill(~answers, -100)
     optimiser = torch.optim.AdamW(model.parameters(), 3e-3)
@@ -189,9 +202,14 @@ def test_published_parts_keep_their_weights(tmp_path: Path) -> None:
     key = "encoder.layers.1.mlp.fc1.weight"
     assert torch.equal(model.model.vision_tower.get_parameter(key), clip.vision_model.get_parameter(key))
     assert torch.equal(model.lm_head.weight[:264], llama.lm_head.weight[:264])
-    model, _ = build.compose(ModelSection(str(tmp_path / "siglip"), language, connector="query", queries=4, tiles=4))
+    model, _ = build.compose(
+        ModelSection(str(tmp_path / "siglip"), language, connector="query", queries=4, tiles=4)
+    )
     assert torch.equal(model.model.vision_model.get_parameter(key), siglip.vision_model.get_parameter(key))
-    assert model.model.vision_model.embeddings.position_embedding.weight.shape == (64, 32)  # 4 x 4 became 8 x 8
+    assert model.model.vision_model.embeddings.position_embedding.weight.shape == (
+        64,
+        32,
+    )  # 4 x 4 became 8 x 8
     with pytest.raises(InputError, match="reads SigLIP"):
         build.compose(ModelSection(str(tmp_path / "clip"), language, connector="query"))
     with pytest.raises(ModelFileError, match=r"language model '.*nowhere' cannot be loaded"):
@@ -278,13 +296,27 @@ def test_pairs_from_edits_samples_and_trl(tmp_path: Path) -> None:
     )  # fmt: skip
     assert (edited.chosen, edited.rejected) == ("A blue dog alone.", "A red dog and a cat.")
     with pytest.raises(InputError, match="overlaps another"):
-        pairs.pair_from_edits({"id": 1, "images": ["a.png"], "prompt": ask, "answer": "A", "edits": [{"start": 0, "end": 9, "text": ""}]})
+        pairs.pair_from_edits(
+            {
+                "id": 1,
+                "images": ["a.png"],
+                "prompt": ask,
+                "answer": "A",
+                "edits": [{"start": 0, "end": 9, "text": ""}],
+            }
+        )
     with pytest.raises(InputError, match="both answers are the same"):
         pairs.Pair("x", (), ({"role": "user", "content": "Q"},), "A", "A")
-    records = [{"id": n, "images": ["a.png"], "prompt": ask, "answers": [t]} for n, t in enumerate(("yes", "no"))]
-    found = list(pairs.pairs_from_samples(records, lambda r, n: ["Yes.", "maybe", "Yes."][:n], pairs.truth_judge, 3))
+    records = [
+        {"id": n, "images": ["a.png"], "prompt": ask, "answers": [t]} for n, t in enumerate(("yes", "no"))
+    ]
+    found = list(
+        pairs.pairs_from_samples(records, lambda r, n: ["Yes.", "maybe", "Yes."][:n], pairs.truth_judge, 3)
+    )
     assert [(p.id, p.chosen, p.rejected) for p in found] == [("0", "Yes.", "maybe")]
-    found = list(pairs.pairs_from_samples(records[1:], lambda r, n: ["maybe"], pairs.truth_judge, 1, with_truth=True))
+    found = list(
+        pairs.pairs_from_samples(records[1:], lambda r, n: ["maybe"], pairs.truth_judge, 1, with_truth=True)
+    )
     assert [(p.chosen, p.rejected) for p in found] == [("no", "maybe")]
     path = tmp_path / "pairs.jsonl"
     assert pairs.write_pairs(path, [edited]) == 1
@@ -298,7 +330,9 @@ def test_pairs_from_edits_samples_and_trl(tmp_path: Path) -> None:
 # --- the whole way
 
 
-def test_sft_dpo_merge_save_load_generate(llava: Path, eight: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_sft_dpo_merge_save_load_generate(
+    llava: Path, eight: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     pytest.importorskip("trl", reason=WHY)
     from sightline.mllm.stock.train import run_stage
 
@@ -330,7 +364,9 @@ def test_sft_dpo_merge_save_load_generate(llava: Path, eight: Path, tmp_path: Pa
     model, processor = checkpoints.load(folder)
     beside = PeftModel.from_pretrained(model, str(aligned / "run" / "adapter")).eval()
     merged, _ = checkpoints.load(aligned)
-    inputs = sampling.prepare(processor, [{"role": "user", "content": "<image>\nWhat colour?"}], [str(eight / "0.png")])
+    inputs = sampling.prepare(
+        processor, [{"role": "user", "content": "<image>\nWhat colour?"}], [str(eight / "0.png")]
+    )
     with torch.no_grad():
         one, two = beside(**inputs).logits, merged(**inputs).logits
     assert torch.allclose(one, two, atol=1e-4)
@@ -356,14 +392,20 @@ def test_other_connectors_go_the_same_way(kind: str, eight: Path, tmp_path: Path
     assert logged(tmp_path, "align", "rewards/margins")[1] > 0
     changed = checkpoints.load(tmp_path / "instruct")[0].state_dict()
     before = checkpoints.load(start)[0].state_dict()
-    parts = {"vision": False, "projector" if "tiles-s" in kind else "connector": True, "layers.0.self_attn.q_proj": True}
+    parts = {
+        "vision": False,
+        "projector" if "tiles-s" in kind else "connector": True,
+        "layers.0.self_attn.q_proj": True,
+    }
     for part, learns in parts.items():
         keys = [k for k in changed if part in k and ("vision" in k) == (part == "vision")]
         assert keys and any(not torch.equal(changed[k], before[k]) for k in keys) == learns, part
 
 
 @pytest.mark.parametrize("stage", ["instruct", "align"])
-def test_a_resumed_run_equals_an_uninterrupted_one(stage: str, llava: Path, eight: Path, tmp_path: Path) -> None:
+def test_a_resumed_run_equals_an_uninterrupted_one(
+    stage: str, llava: Path, eight: Path, tmp_path: Path
+) -> None:
     pytest.importorskip("trl", reason=WHY)
     from transformers import TrainerCallback
 
@@ -444,7 +486,9 @@ def test_broken_checkpoints_give_their_line(llava: Path, tmp_path: Path) -> None
     (torn / "model.safetensors").write_bytes((torn / "model.safetensors").read_bytes()[:1000])
     assert "is damaged" in line(torn)
     sharded = copy("sharded")
-    (sharded / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": "model-00002.safetensors"}}))
+    (sharded / "model.safetensors.index.json").write_text(
+        json.dumps({"weight_map": {"a": "model-00002.safetensors"}})
+    )
     assert "model-00002.safetensors is missing" in line(sharded)
     bare = copy("bare")
     (bare / "processor_config.json").unlink()
@@ -477,7 +521,12 @@ def test_an_openai_server_answers_about_a_picture(llava: Path, eight: Path) -> N
     Image.open(eight / "0.png").save(data, "PNG")
     url = f"data:image/png;base64,{base64.b64encode(data.getvalue()).decode()}"
     content = [{"type": "image_url", "image_url": {"url": url}}, {"type": "text", "text": "What colour?"}]
-    body = {"model": str(llava.resolve()), "messages": [{"role": "user", "content": content}], "max_tokens": 8, "temperature": 0}
+    body = {
+        "model": str(llava.resolve()),
+        "messages": [{"role": "user", "content": content}],
+        "max_tokens": 8,
+        "temperature": 0,
+    }
     with serve.serving(llava, port, device="cpu") as address:
         answer = httpx.post(f"{address}/chat/completions", json=body, timeout=120)
     assert answer.status_code == 200, answer.text

@@ -9,7 +9,9 @@ from typing import Any, Literal
 
 from ...errors import InputError
 
-Box = tuple[float, float, float, float]  # x1, y1, x2, y2 in pixels of the original picture, x2 and y2 exclusive
+Box = tuple[
+    float, float, float, float
+]  # x1, y1, x2, y2 in pixels of the original picture, x2 and y2 exclusive
 Role = Literal["user", "assistant"]
 
 IMAGE = "<image>"  # where a picture stands in the text
@@ -39,7 +41,9 @@ class Message:
             if int(mark) >= len(self.boxes):
                 raise InputError(f"message {self.text[:60]!r}: <box:{mark}> but {len(self.boxes)} boxes")
         if self.box_pictures and len(self.box_pictures) != len(self.boxes):
-            raise InputError(f"message {self.text[:60]!r}: {len(self.boxes)} boxes, {len(self.box_pictures)} box_pictures")
+            raise InputError(
+                f"message {self.text[:60]!r}: {len(self.boxes)} boxes, {len(self.box_pictures)} box_pictures"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +54,9 @@ class Conversation:
     images: tuple[Picture, ...]
     messages: tuple[Message, ...]
     source: str = ""  # the format it came from: "llava", "shikra", "coco", "vqa", "scienceqa", "scenes"
-    extra: dict[str, Any] = field(default_factory=dict)  # facts to keep: question ids, all human answers, the task
+    extra: dict[str, Any] = field(
+        default_factory=dict
+    )  # facts to keep: question ids, all human answers, the task
 
     def __post_init__(self) -> None:
         if not self.messages:
@@ -63,10 +69,14 @@ class Conversation:
                 )
         marks = sum(m.text.count(IMAGE) for m in self.messages)
         if marks != len(self.images):
-            raise InputError(f"conversation {self.id!r} ({self.source}): {marks} {IMAGE} marks, {len(self.images)} pictures")
+            raise InputError(
+                f"conversation {self.id!r} ({self.source}): {marks} {IMAGE} marks, {len(self.images)} pictures"
+            )
         for message in self.messages:
             if any(not 0 <= p < len(self.images) for p in message.box_pictures):
-                raise InputError(f"conversation {self.id!r} ({self.source}): a box lies in a picture that is not there")
+                raise InputError(
+                    f"conversation {self.id!r} ({self.source}): a box lies in a picture that is not there"
+                )
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, read back by `from_json`."""
@@ -75,7 +85,12 @@ class Conversation:
             "source": self.source,
             "images": [{"path": p.path, "width": p.width, "height": p.height} for p in self.images],
             "messages": [
-                {"role": m.role, "text": m.text, "boxes": [list(b) for b in m.boxes], "box_pictures": list(m.box_pictures)}
+                {
+                    "role": m.role,
+                    "text": m.text,
+                    "boxes": [list(b) for b in m.boxes],
+                    "box_pictures": list(m.box_pictures),
+                }
                 for m in self.messages
             ],
             "extra": self.extra,
@@ -89,7 +104,12 @@ class Conversation:
                 id=str(value["id"]),
                 images=tuple(Picture(p["path"], p.get("width"), p.get("height")) for p in value["images"]),
                 messages=tuple(
-                    Message(m["role"], m["text"], tuple(box(b) for b in m.get("boxes", ())), tuple(m.get("box_pictures", ())))
+                    Message(
+                        m["role"],
+                        m["text"],
+                        tuple(box(b) for b in m.get("boxes", ())),
+                        tuple(m.get("box_pictures", ())),
+                    )
                     for m in value["messages"]
                 ),
                 source=value.get("source", ""),
@@ -115,6 +135,8 @@ def exchange(pairs: Sequence[tuple[Message, Message]], pictures: int) -> tuple[M
     for n, (question, answer) in enumerate(pairs):
         if n == 0 and pictures:
             marks = "\n".join([IMAGE] * pictures)
-            question = Message(question.role, f"{marks}\n{question.text}", question.boxes, question.box_pictures)
+            question = Message(
+                question.role, f"{marks}\n{question.text}", question.boxes, question.box_pictures
+            )
         out += [question, answer]
     return tuple(out)

@@ -29,7 +29,9 @@ def read_json(path: str | Path) -> Any:
         if path.suffix != ".jsonl":
             return json.loads(text)
     except json.JSONDecodeError as error:
-        raise InputError(f"{path}: line {error.lineno}, column {error.colno} is not JSON ({error.msg})") from error
+        raise InputError(
+            f"{path}: line {error.lineno}, column {error.colno} is not JSON ({error.msg})"
+        ) from error
     rows = []
     for number, line in enumerate(text.splitlines(), 1):
         try:
@@ -45,13 +47,17 @@ def _need(record: Any, keys: Sequence[str], where: str) -> None:
         raise InputError(f"{where}: an object expected, got {type(record).__name__}")
     missing = [k for k in keys if k not in record]
     if missing:
-        raise InputError(f"{where}: no {', '.join(map(repr, missing))}; it has {', '.join(map(repr, list(record)[:8])) or 'nothing'}")
+        raise InputError(
+            f"{where}: no {', '.join(map(repr, missing))}; it has {', '.join(map(repr, list(record)[:8])) or 'nothing'}"
+        )
 
 
 def _pixels(values: Sequence[float], width: int, height: int, square: bool) -> Box:
     """A box in parts of the picture (or of its padded square) to pixels, cut to the picture."""
     side = max(width, height)
-    w, h, dx, dy = (side, side, (side - width) / 2, (side - height) / 2) if square else (width, height, 0.0, 0.0)
+    w, h, dx, dy = (
+        (side, side, (side - width) / 2, (side - height) / 2) if square else (width, height, 0.0, 0.0)
+    )
     x1, y1, x2, y2 = values[0] * w - dx, values[1] * h - dy, values[2] * w - dx, values[3] * h - dy
     return box((max(0.0, x1), max(0.0, y1), min(float(width), max(x1, x2)), min(float(height), max(y1, y2))))
 
@@ -90,7 +96,9 @@ def picture_of(path: str, root: str | Path | None) -> Picture:
     return Picture(path, width, height)
 
 
-def from_llava(records: Iterable[Any], root: str | Path | None = None, square: bool = True) -> Iterator[Conversation]:
+def from_llava(
+    records: Iterable[Any], root: str | Path | None = None, square: bool = True
+) -> Iterator[Conversation]:
     """LLaVA's instruction files: `{"id", "image", "conversations": [{"from": "human", "value"}, ...]}`.
 
     Args:
@@ -106,9 +114,13 @@ def from_llava(records: Iterable[Any], root: str | Path | None = None, square: b
         messages = []
         for m, side in enumerate(record["conversations"]):
             _need(side, ("from", "value"), f"{where}, message {m + 1}")
-            role = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant"}.get(side["from"])
+            role = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant"}.get(
+                side["from"]
+            )
             if role is None:
-                raise InputError(f"{where}, message {m + 1}: 'from' is {side['from']!r}; human or gpt expected")
+                raise InputError(
+                    f"{where}, message {m + 1}: 'from' is {side['from']!r}; human or gpt expected"
+                )
             text: str = side["value"]
             boxes: tuple[Box, ...] = ()
             if len(pictures) == 1 and pictures[0].width and pictures[0].height:
@@ -137,15 +149,21 @@ def from_shikra(records: Iterable[Any], root: str | Path | None = None) -> Itera
             text = record.get("cot_with_ans", record.get("answer"))
             if text is None:
                 raise InputError(f"{where}: neither 'answer' nor 'cot_with_ans'")
-            question = _boxed("user", record["question"], record["boxes"], record.get("question_boxes_seq", ()), where)
+            question = _boxed(
+                "user", record["question"], record["boxes"], record.get("question_boxes_seq", ()), where
+            )
             answer = _boxed("assistant", text, record["boxes"], record.get("answer_boxes_seq", ()), where)
         yield Conversation(str(record.get("id", n)), (picture,), exchange([(question, answer)], 1), "shikra")
 
 
-def _boxed(role: Any, text: str, boxes: Sequence[Any], sequence: Sequence[Sequence[int]], where: str) -> Message:
+def _boxed(
+    role: Any, text: str, boxes: Sequence[Any], sequence: Sequence[Sequence[int]], where: str
+) -> Message:
     parts = text.split("<boxes>")
     if len(parts) - 1 != len(sequence):
-        raise InputError(f"{where}: {len(parts) - 1} <boxes> marks in {text[:40]!r}, {len(sequence)} box lists")
+        raise InputError(
+            f"{where}: {len(parts) - 1} <boxes> marks in {text[:40]!r}, {len(sequence)} box lists"
+        )
     out = [parts[0]]
     chosen: list[Box] = []
     for indices, rest in zip(sequence, parts[1:], strict=True):
@@ -160,7 +178,10 @@ def _boxed(role: Any, text: str, boxes: Sequence[Any], sequence: Sequence[Sequen
 
 
 def from_coco(
-    instances: dict[str, Any] | None = None, captions: dict[str, Any] | None = None, seed: int = 0, split: str = "train"
+    instances: dict[str, Any] | None = None,
+    captions: dict[str, Any] | None = None,
+    seed: int = 0,
+    split: str = "train",
 ) -> Iterator[Conversation]:
     """COCO's instances and captions: per picture existence, count, regions, grounding and a caption.
 
@@ -184,7 +205,9 @@ def from_coco(
     pool: list[str] = []
     for a in (instances or {}).get("annotations", ()):
         if a["category_id"] not in names:
-            raise InputError(f"COCO annotation {a.get('id')}: category {a['category_id']} is not in the file's list")
+            raise InputError(
+                f"COCO annotation {a.get('id')}: category {a['category_id']} is not in the file's list"
+            )
         if names[a["category_id"]] not in things[a["image_id"]]:
             pool.append(names[a["category_id"]])
         things[a["image_id"]][names[a["category_id"]]].append(a)
@@ -259,13 +282,17 @@ def from_vqa(
     for n, q in enumerate(questions["questions"]):
         _need(q, ("image_id", "question", "question_id"), f"VQA question {n + 1}")
         if annotations is not None and q["question_id"] not in answers:
-            raise InputError(f"VQA question {q['question_id']}: no annotation; are the two files of one split?")
+            raise InputError(
+                f"VQA question {q['question_id']}: no annotation; are the two files of one split?"
+            )
         by_image[q["image_id"]].append(q)
     for image_id, asked in by_image.items():
         pairs, people = [], {}
         for q in asked:
             a = answers.get(q["question_id"], {})
-            pairs.append((Message("user", q["question"]), Message("assistant", a.get("multiple_choice_answer", ""))))
+            pairs.append(
+                (Message("user", q["question"]), Message("assistant", a.get("multiple_choice_answer", "")))
+            )
             people[str(q["question_id"])] = [x["answer"] for x in a.get("answers", ())]
         picture = Picture(pattern.format(subtype=subtype, image_id=image_id))
         yield Conversation(str(image_id), (picture,), exchange(pairs, 1), "vqa", {"answers": people})
@@ -297,7 +324,9 @@ def from_scienceqa(
         pictures = (Picture(f"{p.get('split', 'all')}/{key}/{p['image']}"),) if p.get("image") else ()
         question = Message("user", f"{context}Question: {p['question']}\nOptions: {choices}")
         answer = Message("assistant", f"{steps} The answer is {letter}.".strip())
-        yield Conversation(key, pictures, exchange([(question, answer)], len(pictures)), "scienceqa", {"letter": letter})
+        yield Conversation(
+            key, pictures, exchange([(question, answer)], len(pictures)), "scienceqa", {"letter": letter}
+        )
 
 
 def from_turns(
@@ -311,7 +340,9 @@ def from_turns(
         rationale: put a turn's rationale before its answer, on a line of its own.
     """
     if len(scenes) != len(paths) or not scenes:
-        raise InputError(f"from_turns: {len(scenes)} scenes, {len(paths)} paths; one path for each scene expected")
+        raise InputError(
+            f"from_turns: {len(scenes)} scenes, {len(paths)} paths; one path for each scene expected"
+        )
     first = len(scenes[0].objects)
     pairs = []
     for t in turns:
@@ -322,11 +353,21 @@ def from_turns(
         pairs.append((question, Message("assistant", text, t.boxes, where)))
     pictures = tuple(Picture(p, s.width, s.height) for p, s in zip(paths, scenes, strict=True))
     return Conversation(
-        f"scene-{scenes[0].seed}", pictures, exchange(pairs, len(pictures)), "scenes", {"tasks": [t.task for t in turns]}
+        f"scene-{scenes[0].seed}",
+        pictures,
+        exchange(pairs, len(pictures)),
+        "scenes",
+        {"tasks": [t.task for t in turns]},
     )
 
 
-CONVERTERS = {"llava": from_llava, "shikra": from_shikra, "coco": from_coco, "vqa": from_vqa, "scienceqa": from_scienceqa}
+CONVERTERS = {
+    "llava": from_llava,
+    "shikra": from_shikra,
+    "coco": from_coco,
+    "vqa": from_vqa,
+    "scienceqa": from_scienceqa,
+}
 
 __all__ = ["CONVERTERS", "IMAGE", "from_coco", "from_llava", "from_scienceqa", "from_shikra", "from_turns", "from_vqa",
            "picture_of", "read_json", "unbox"]  # fmt: skip

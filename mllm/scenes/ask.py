@@ -22,7 +22,9 @@ class Ask:
 
     __slots__ = ("language", "objects", "pictures", "random", "rng", "split", "view")
 
-    def __init__(self, scene: Scene, rng: Random, language: str, split: str, view: View | None = None) -> None:
+    def __init__(
+        self, scene: Scene, rng: Random, language: str, split: str, view: View | None = None
+    ) -> None:
         self.view = view or View(scene)
         self.objects: tuple[SceneObject, ...] = scene.objects
         self.pictures = 1
@@ -193,7 +195,11 @@ class Ask:
                 colored = [i for i in self.view.colored() if self.view.objects[i].kind not in _PRINTED]
                 if self.flip(0.75):
                     kind = self.view.objects[self.pick(colored)].kind
-                    color = self.view.objects[self.pick(colored)].color if self.flip(0.7) else self.pick(COLOR_NAMES)
+                    color = (
+                        self.view.objects[self.pick(colored)].color
+                        if self.flip(0.7)
+                        else self.pick(COLOR_NAMES)
+                    )
                 else:
                     kind, color = habits.table("colored_kinds").draw(self.random()), self.pick(COLOR_NAMES)
                 query = Query(kind, None, color)

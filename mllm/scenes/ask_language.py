@@ -56,7 +56,8 @@ def problem(ask: Ask) -> Problem | None:
             return None
         answer = ask.say("yes" if holds else "no")
         parts = tuple(
-            (_text(ask, "_q.exists", (q,)), ask.say("yes" if n else "no")) for q, n in zip(pair, (x, y), strict=True)
+            (_text(ask, "_q.exists", (q,)), ask.say("yes" if n else "no"))
+            for q, n in zip(pair, (x, y), strict=True)
         )
     return Problem(_text(ask, f"_q.{form}", pair), answer, parts, pair)
 
@@ -75,7 +76,9 @@ def _relation_problem(ask: Ask, yes: bool) -> Problem | None:
     rel = vocabulary.chinese(side) if ask.language == "zh" else side
     queries = (pair[0][1], pair[1][1])
     parts = tuple((_text(ask, "_q.where", (q,)), f"<box:{n}>") for n, q in enumerate(queries))
-    return Problem(_text(ask, "_q.relation", queries, rel=rel), ask.say("yes" if yes else "no"), parts, queries)
+    return Problem(
+        _text(ask, "_q.relation", queries, rel=rel), ask.say("yes" if yes else "no"), parts, queries
+    )
 
 
 def _stop(ask: Ask) -> str:
@@ -97,7 +100,12 @@ def subquestion(ask: Ask) -> Turn | None:
     if roll < 0.35:
         answer = gap.join(q for q, _ in made.parts)
         return ask.turn(
-            "subquestion.ask", answer, evidence=[], words={"question": made.question}, written=True, words_only=True
+            "subquestion.ask",
+            answer,
+            evidence=[],
+            words={"question": made.question},
+            written=True,
+            words_only=True,
         )
     evidence = [(q, ask.named(q)) for q in made.queries]
     if "<box:" in made.parts[0][1]:
@@ -141,7 +149,9 @@ def claims(ask: Ask) -> Turn | None:
     if not sentences:
         return None
     text = ("" if ask.language == "zh" else " ").join(sentences)
-    return ask.turn("claims", "\n".join(lines), evidence=[], words={"text": text}, written=True, words_only=True)
+    return ask.turn(
+        "claims", "\n".join(lines), evidence=[], words={"text": text}, written=True, words_only=True
+    )
 
 
 def _claimed(ask: Ask) -> tuple[str, list[str]] | None:
@@ -151,14 +161,18 @@ def _claimed(ask: Ask) -> tuple[str, list[str]] | None:
         if not ask.view.sure:
             return None
         i = ask.pick(ask.view.sure)
-        return describe.sentence(ask.view, i, ask.language), _exists_claims(ask, describe.true_query(ask.view, i)) + _says(ask, i)
+        return describe.sentence(ask.view, i, ask.language), _exists_claims(
+            ask, describe.true_query(ask.view, i)
+        ) + _says(ask, i)
     if form == "caption":
         color = ask.flip(0.4)
         lines = [
             line
             for query, found in describe.groups(ask.view, color)
             for line in (
-                [f"count: {ask.label(query)} = {len(found)}"] if len(found) > 1 else _exists_claims(ask, query)
+                [f"count: {ask.label(query)} = {len(found)}"]
+                if len(found) > 1
+                else _exists_claims(ask, query)
             )
         ]
         return (describe.short_caption(ask.view, ask.language, color), lines) if lines else None
@@ -195,7 +209,9 @@ def _bare(ask: Ask, form: str) -> tuple[str, list[str]] | None:
             return None
         side = ask.pick(("left of", "right of", "above", "below"))
         rel = vocabulary.chinese(side) if ask.language == "zh" else side
-        text = phrasing.phrase("statement.relation", ask.language, ask.split, ask.rng, (a, b), {"rel": rel})[0]
+        text = phrasing.phrase("statement.relation", ask.language, ask.split, ask.rng, (a, b), {"rel": rel})[
+            0
+        ]
         return text, [f"relation: {ask.label(a)} {rel} {ask.label(b)}"]
     query = Query((ask.present() or Query("dog")).kind or "cat")
     color = ask.say(ask.pick(tuple(vocabulary.COLORS)))
@@ -259,7 +275,12 @@ def compose(ask: Ask) -> Turn | None:
         facts = f"{a} / {b}: {rel} = {ask.say('yes' if yes else 'no')}{stop}"
         answer = _text(ask, "_s.relation" if yes else "_s.unrelated", made.queries, rel=rel)
     return ask.turn(
-        "compose", answer, evidence=[], words={"facts": facts, "question": question}, written=True, words_only=True
+        "compose",
+        answer,
+        evidence=[],
+        words={"facts": facts, "question": question},
+        written=True,
+        words_only=True,
     )
 
 

@@ -154,7 +154,13 @@ def _box_claim(ask: Ask, form: str, frames: list[list[int]]) -> Draft | None:
         return number in [len(f) for f in frames], (), number, "items"
     o = view.objects[ask.pick(view.sure)]
     roll = ask.random()
-    query = Query(None, None, o.color) if roll < 0.45 else Query(o.kind) if roll < 0.8 else Query(o.kind, None, o.color)
+    query = (
+        Query(None, None, o.color)
+        if roll < 0.45
+        else Query(o.kind)
+        if roll < 0.8
+        else Query(o.kind, None, o.color)
+    )
     found = set(ask.named(query))
     numbers = [len(found & set(f)) for f in frames]
     if form == "box_has":

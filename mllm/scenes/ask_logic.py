@@ -190,7 +190,11 @@ def plain_statement(ask: Ask, form: str, truth: bool) -> Turn | None:
         queries = [ask.view.name(index, ask.rng, frozenset({"color"}))]
         if not truth:
             others = {ask.view.objects[i].color for i in pool} - {color}
-            color = ask.pick(sorted(others)) if others and ask.flip() else ask.pick([c for c in COLOR_NAMES if c != color])
+            color = (
+                ask.pick(sorted(others))
+                if others and ask.flip()
+                else ask.pick([c for c in COLOR_NAMES if c != color])
+            )
         words = {"color": ask.say(color)}
     decided = [q for q in queries if q is not None]
     if len(decided) < len(queries):

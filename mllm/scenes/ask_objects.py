@@ -86,7 +86,9 @@ def count(ask: Ask) -> Turn | None:
     """How many X? What sort of thing and which number are chosen first, evenly; then the thing."""
     for _ in range(_TRIES):
         roll = ask.random()
-        what = COUNTED[0 if roll < 0.4 else 1 if roll < 0.55 else 2 if roll < 0.75 else 3 if roll < 0.9 else 4]
+        what = COUNTED[
+            0 if roll < 0.4 else 1 if roll < 0.55 else 2 if roll < 0.75 else 3 if roll < 0.9 else 4
+        ]
         number = int(habits.numbers(what).draw(ask.random()))
         found = counts(ask, what).get(number)
         if found:
@@ -113,7 +115,11 @@ def color(ask: Ask) -> Turn | None:
     return None if query is None else ask.turn("color", ask.view.objects[index].color, (query,))
 
 
-_SIZE_DRAWS = (*("small",) * 8, *("medium",) * 10, *("large",) * 19)  # large things are rare, and asked about oftener
+_SIZE_DRAWS = (
+    *("small",) * 8,
+    *("medium",) * 10,
+    *("large",) * 19,
+)  # large things are rare, and asked about oftener
 
 
 def size(ask: Ask) -> Turn | None:

@@ -145,7 +145,9 @@ def compare_sizes(ask: Ask) -> Turn | None:
         return ask.turn("compare.isbigger", "yes" if ratio > 1 else "no", (qa, qb))
     larger = roll < 0.75
     chosen = qa if (ratio > 1) == larger else qb
-    return ask.turn("compare.larger" if larger else "compare.smaller", ask.label(chosen), (qa, qb), written=True)
+    return ask.turn(
+        "compare.larger" if larger else "compare.smaller", ask.label(chosen), (qa, qb), written=True
+    )
 
 
 def compare_distances(ask: Ask) -> Turn | None:

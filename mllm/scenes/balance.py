@@ -16,7 +16,9 @@ from .world import DEFAULT, SceneConfig, make_scene, split_seed
 
 Features = tuple[str, ...]
 _TOKEN = re.compile(r"[a-z0-9]+|[\u4e00-\u9fff]")
-FREE_TASKS = frozenset({"ground", "caption", "claims", "compose", "react", "subquestion"})  # answers are texts or boxes, not classes
+FREE_TASKS = frozenset(
+    {"ground", "caption", "claims", "compose", "react", "subquestion"}
+)  # answers are texts or boxes, not classes
 
 
 def answer_class(turn: Turn) -> str:
@@ -44,7 +46,11 @@ def _bare(text: str) -> str:
 def features(turn: Turn) -> Features:
     """What a reader of the question alone may go by: its form, its words, its nouns and their order."""
     nouns = turn.nouns
-    out = [turn.form, *(f"{n}={noun}" for n, noun in enumerate(nouns)), *_TOKEN.findall(turn.question.lower())]
+    out = [
+        turn.form,
+        *(f"{n}={noun}" for n, noun in enumerate(nouns)),
+        *_TOKEN.findall(turn.question.lower()),
+    ]
     if turn.region is not None:
         out.append("point" if turn.region[0] == turn.region[2] else "box")
     return tuple(out)
@@ -208,7 +214,9 @@ _OPEN_FORMS = frozenset(
 )  # fmt: skip
 
 
-def sample_turns(task: str, seed: int, count: int, scenes: str = "train", phrasing: str = "train") -> list[Turn]:
+def sample_turns(
+    task: str, seed: int, count: int, scenes: str = "train", phrasing: str = "train"
+) -> list[Turn]:
     """The first `count` turns of `question_stream`."""
     stream = question_stream(task, seed, scenes=scenes, phrasing=phrasing)
     return [next(stream)[1] for _ in range(count)]

@@ -7,7 +7,21 @@ from .phrasing import Query
 from .relations import center
 from .view import View
 
-_NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+_NUMBERS = (
+    "no",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+)
 
 
 def number_word(number: int) -> str:
@@ -34,7 +48,9 @@ def place(view: View, index: int, language: str) -> str:
     column = min(2, int(3 * x / view.scene.width))
     row = min(2, int(3 * y / view.scene.height))
     if language == "zh":
-        return (("左上方", "上方", "右上方"), ("左边", "中间", "右边"), ("左下方", "下方", "右下方"))[row][column]
+        return (("左上方", "上方", "右上方"), ("左边", "中间", "右边"), ("左下方", "下方", "右下方"))[row][
+            column
+        ]
     return (
         ("at the top left", "at the top", "at the top right"),
         ("on the left", "in the middle", "on the right"),
@@ -68,7 +84,7 @@ def groups(view: View, color: bool = False) -> list[tuple[Query, list[int]]]:
 
 
 def numbered(query: Query, number: int, language: str) -> str:
-    """"two red dogs", "a cat"; in Chinese "2只红色的狗"."""
+    """ "two red dogs", "a cat"; in Chinese "2只红色的狗"."""
     f = phrasing.forms(query, language)
     if language == "zh":
         return f"{number}{f['m']}{f['n']}"

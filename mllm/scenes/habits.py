@@ -74,7 +74,9 @@ def measure(scenes: int = 20000) -> dict[str, Any]:
     from .vocabulary import KINDS, hypernyms
     from .world import make_scene, split_seed
 
-    shown: dict[str, Counter[str]] = {n: Counter() for n in ("kinds", "categories", "colors", "colored_kinds")}
+    shown: dict[str, Counter[str]] = {
+        n: Counter() for n in ("kinds", "categories", "colors", "colored_kinds")
+    }
     has: dict[str, Counter[str]] = {n: Counter() for n in shown}
     available: dict[str, Counter[int]] = {n: Counter() for n in ask_objects.COUNTED}
     claims: dict[str, list[int]] = {}

@@ -134,12 +134,16 @@ def _turn(ask: PairAsk, form: str) -> Turn | None:
         query = ask.pick(both if yes else one)
         return ask.turn("pair.same", "yes" if yes else "no", (query,), evidence=ask.evidence(query))
     if form == "total":
-        totals = {sum(n): q for q, n in sorted(numbers.items(), key=lambda _: ask.random()) if sum(n) <= MAX_COUNT}
+        totals = {
+            sum(n): q for q, n in sorted(numbers.items(), key=lambda _: ask.random()) if sum(n) <= MAX_COUNT
+        }
         total = ask.pick(_TOTALS)
         if total not in totals:
             return None
         return ask.turn("pair.total", total, (totals[total],), evidence=ask.evidence(totals[total]))
-    fitting = [q for q, (a, b) in numbers.items() if a != b and (a > b) == yes and (form != "only" or not (a and b))]
+    fitting = [
+        q for q, (a, b) in numbers.items() if a != b and (a > b) == yes and (form != "only" or not (a and b))
+    ]
     if not fitting:
         return None
     query = ask.pick(fitting)
@@ -147,7 +151,11 @@ def _turn(ask: PairAsk, form: str) -> Turn | None:
     if form in ("only", "more"):
         return ask.turn(f"pair.{form}", answer, (query,), evidence=ask.evidence(query))
     return ask.turn(
-        "pair.statement", "true" if yes else "false", (query,), evidence=ask.evidence(query), frame="statement.frame"
+        "pair.statement",
+        "true" if yes else "false",
+        (query,),
+        evidence=ask.evidence(query),
+        frame="statement.frame",
     )
 
 

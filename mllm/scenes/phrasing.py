@@ -119,7 +119,9 @@ class Template:
                 try:
                     text = words[name]
                 except KeyError:
-                    raise InputError(f"template {''.join(self.literals)!r}: no value for slot {{{slot}}}") from None
+                    raise InputError(
+                        f"template {''.join(self.literals)!r}: no value for slot {{{slot}}}"
+                    ) from None
                 if name == NUMBERED:
                     spans.append((at, at + len(text), 0))
             if slot[0].isupper() or (at == 0 and text):
@@ -162,7 +164,12 @@ def templates(form: str, language: str, split: str = "train") -> tuple[Template,
 
 
 def phrase(
-    form: str, language: str, split: str, rng: Random, queries: tuple[Query, ...] = (), words: dict[str, str] | None = None
+    form: str,
+    language: str,
+    split: str,
+    rng: Random,
+    queries: tuple[Query, ...] = (),
+    words: dict[str, str] | None = None,
 ) -> tuple[str, int, list[Span]]:
     """Choose a template of `form` and fill it: the text, the phrasing number, and the spans of the noun phrases."""
     choices = templates(form, language, split)

@@ -21,7 +21,9 @@ def _hypernyms(kind: str) -> frozenset[str]:
 
 # Categories fit for a question: a noun of their own, and more than one member.
 ASKED_CATEGORIES: tuple[str, ...] = tuple(
-    c for c in vocabulary.CATEGORIES if c not in {"person", "text", "building toy"} and len(vocabulary.members(c)) > 2
+    c
+    for c in vocabulary.CATEGORIES
+    if c not in {"person", "text", "building toy"} and len(vocabulary.members(c)) > 2
 )
 
 
@@ -115,7 +117,9 @@ class View:
                 first = query
         return first
 
-    def named(self, rng: Random, count: int, without: frozenset[str] = frozenset()) -> list[tuple[int, Query]] | None:
+    def named(
+        self, rng: Random, count: int, without: frozenset[str] = frozenset()
+    ) -> list[tuple[int, Query]] | None:
         """`count` different objects, each with a phrase of its own; None where the scene has not so many."""
         order = list(self.sure)
         rng.shuffle(order)

@@ -35,9 +35,10 @@ class StarterForConditionalGeneration(PreTrainedModel, GenerationMixin):
     object N % max_objects of picture N // max_objects; written in text it carries that object's own content.
     """
 
+    config: StarterConfig
     config_class = StarterConfig
     main_input_name = "input_ids"
-    input_modalities = ("image", "text")
+    input_modalities = ["image", "text"]
     _supports_sdpa = True
     _no_split_modules = ["Block"]
 
@@ -63,6 +64,7 @@ class StarterForConditionalGeneration(PreTrainedModel, GenerationMixin):
         return self.language.embedding
 
     def set_input_embeddings(self, value: nn.Module) -> None:
+        assert isinstance(value, nn.Embedding)
         self.language.embedding = value
 
     def get_output_embeddings(self) -> nn.Module:
@@ -138,7 +140,7 @@ class StarterForConditionalGeneration(PreTrainedModel, GenerationMixin):
                 for tail, dt in (
                     ((len(c.kinds),), torch.float32), ((len(c.colors),), torch.float32),
                     ((len(c.sizes),), torch.float32), ((4,), torch.float32), ((c.max_word,), torch.long), ((), torch.bool),
-                )  # fmt: skip
+                )
             )
         )
         if found is not None:

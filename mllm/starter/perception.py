@@ -68,6 +68,7 @@ class Perception(nn.Module):
                     module.bias.zero_()
         for head in (self.kind, self.color, self.size, self.sides):
             head.weight.mul_(0.1)
+        assert self.kind.bias is not None
         self.kind.bias[-1] = 3.0
 
     def cells(self, pixels: Tensor) -> dict[str, Tensor]:

@@ -19,7 +19,9 @@ from .config import load_config
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit status: 0, or 2 with one line on what was wrong."""
-    parser = argparse.ArgumentParser(prog="python -m sightline.mllm.stock", description=__doc__.splitlines()[0] if __doc__ else "")
+    parser = argparse.ArgumentParser(
+        prog="python -m sightline.mllm.stock", description=__doc__.splitlines()[0] if __doc__ else ""
+    )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, help_text in (
         ("build", "compose the parts and save them, untrained, in OUTPUT/build"),
@@ -29,15 +31,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ("pairs", "sample answers, judge them by the data's own, and write preference pairs"),
     ):
         sub = commands.add_parser(name, help=help_text)
-        sub.add_argument("--config", required=True, help="a YAML file, e.g. mllm/configs/stock-siglip-qwen.yaml")
-        sub.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override, e.g. instruct.rate=1e-4")
+        sub.add_argument(
+            "--config", required=True, help="a YAML file, e.g. mllm/configs/stock-siglip-qwen.yaml"
+        )
+        sub.add_argument(
+            "--set",
+            action="append",
+            default=[],
+            metavar="KEY=VALUE",
+            help="override, e.g. instruct.rate=1e-4",
+        )
         if name in ("pretrain", "instruct", "align"):
             sub.add_argument("--resume", action="store_true", help="go on from the last checkpoint, exactly")
         if name == "pairs":
             sub.add_argument("--model", required=True, help="the directory of the model that answers")
             sub.add_argument("--output", required=True, help="the .jsonl file to write")
             sub.add_argument("--count", type=int, default=4, help="answers sampled for a question")
-            sub.add_argument("--with-truth", action="store_true", help="the true answer stands among the sampled ones")
+            sub.add_argument(
+                "--with-truth", action="store_true", help="the true answer stands among the sampled ones"
+            )
             sub.add_argument("--new-tokens", type=int, default=64, help="most tokens of an answer")
     sub = commands.add_parser("merge", help="add a LoRA adapter to its model and save the whole")
     for option in ("--model", "--adapter", "--output"):
@@ -70,7 +82,9 @@ def _run(options: argparse.Namespace) -> int:
     if options.command == "check":
         model, processor = checkpoints.load(options.model)
         count = sum(p.numel() for p in model.parameters())
-        print(f"{options.model}: {type(model).__name__}, {type(processor).__name__}, {count:,} parameters; loads whole")
+        print(
+            f"{options.model}: {type(model).__name__}, {type(processor).__name__}, {count:,} parameters; loads whole"
+        )
         return 0
     config = load_config(options.config, options.set)
     if options.command == "build":
@@ -93,11 +107,15 @@ def _pairs(options: argparse.Namespace, config: object) -> int:
 
     assert isinstance(config, StockConfig)
     if config.instruct is None:
-        raise InputError("pairs are sampled for the questions of the section instruct; the configuration has none")
+        raise InputError(
+            "pairs are sampled for the questions of the section instruct; the configuration has none"
+        )
     set_seed(config.seed)
     model, processor = checkpoints.load(options.model)
     records = [
-        r for section in config.instruct.data for r in pairs.prompts_of(samples.conversations(section), section.images)
+        r
+        for section in config.instruct.data
+        for r in pairs.prompts_of(samples.conversations(section), section.images)
     ]
     sample = sampling.sampler(model, processor, new_tokens=options.new_tokens)
     found = pairs.pairs_from_samples(

@@ -42,7 +42,9 @@ def compose(section: ModelSection) -> tuple[PreTrainedModel, ProcessorMixin]:
     stops = [tokenizer.convert_tokens_to_ids(end), tokenizer.eos_token_id, language.config.eos_token_id]
     flat = [i for s in stops for i in (s if isinstance(s, list) else [s]) if i is not None]
     model.generation_config.eos_token_id = list(dict.fromkeys(flat))
-    model.generation_config.pad_token_id = model.config.get_text_config().pad_token_id = tokenizer.pad_token_id
+    model.generation_config.pad_token_id = model.config.get_text_config().pad_token_id = (
+        tokenizer.pad_token_id
+    )
     left = [name for name, p in model.named_parameters() if p.is_meta]
     assert not left, f"parameters without values: {left}"
     return model.eval(), processor
@@ -62,7 +64,9 @@ def _fetch(what: str, name: str, load: Any, **options: Any) -> Any:
     try:
         return load(name, trust_remote_code=False, **options)
     except (OSError, ValueError) as error:
-        raise ModelFileError(f"{what} {name!r} cannot be loaded: {' '.join(str(error).split())[:300]}") from error
+        raise ModelFileError(
+            f"{what} {name!r} cannot be loaded: {' '.join(str(error).split())[:300]}"
+        ) from error
 
 
 def _random(what: str, value: dict[str, Any]) -> Any:
@@ -73,7 +77,9 @@ def _random(what: str, value: dict[str, Any]) -> Any:
     try:
         return AutoConfig.for_model(kind, **fields)
     except (ValueError, TypeError) as error:
-        raise InputError(f"model.{what}: model_type {kind!r} makes no configuration: {str(error)[:200]}") from error
+        raise InputError(
+            f"model.{what}: model_type {kind!r} makes no configuration: {str(error)[:200]}"
+        ) from error
 
 
 def _language(part: str | dict[str, Any]) -> Any:
@@ -83,7 +89,11 @@ def _language(part: str | dict[str, Any]) -> Any:
     if isinstance(part, dict):
         return AutoModelForCausalLM.from_config(_random("language", part), dtype=torch.float32)
     return _fetch(
-        "language model", part, AutoModelForCausalLM.from_pretrained, dtype=torch.float32, use_safetensors=True
+        "language model",
+        part,
+        AutoModelForCausalLM.from_pretrained,
+        dtype=torch.float32,
+        use_safetensors=True,
     )
 
 
@@ -92,14 +102,22 @@ def _vision(part: str | dict[str, Any]) -> Any:
     from transformers import AutoConfig, CLIPVisionModel, SiglipVisionModel
 
     classes: dict[str, Any] = {"clip_vision_model": CLIPVisionModel, "siglip_vision_model": SiglipVisionModel}
-    config = _random("vision", part) if isinstance(part, dict) else _fetch("encoder", part, AutoConfig.from_pretrained)
+    config = (
+        _random("vision", part)
+        if isinstance(part, dict)
+        else _fetch("encoder", part, AutoConfig.from_pretrained)
+    )
     config = getattr(config, "vision_config", config)
     if config.model_type not in classes:
-        raise InputError(f"model.vision: {config.model_type!r} is no encoder that we join; give a CLIP or SigLIP one")
+        raise InputError(
+            f"model.vision: {config.model_type!r} is no encoder that we join; give a CLIP or SigLIP one"
+        )
     found = classes[config.model_type]
     if isinstance(part, dict):
         return found._from_config(config, dtype=torch.float32)
-    return _fetch("encoder", part, found.from_pretrained, config=config, dtype=torch.float32, use_safetensors=True)
+    return _fetch(
+        "encoder", part, found.from_pretrained, config=config, dtype=torch.float32, use_safetensors=True
+    )
 
 
 def _tokenizer(section: ModelSection) -> PreTrainedTokenizerBase:
@@ -110,10 +128,14 @@ def _tokenizer(section: ModelSection) -> PreTrainedTokenizerBase:
     else:
         name = section.tokenizer or section.language
         if not isinstance(name, str):
-            raise InputError("model.tokenizer is missing: a language model made from a config brings none; try bytes")
+            raise InputError(
+                "model.tokenizer is missing: a language model made from a config brings none; try bytes"
+            )
         tokenizer = _fetch("tokenizer", name, AutoTokenizer.from_pretrained)
     if IMAGE not in tokenizer.get_vocab():
-        tokenizer.add_special_tokens({"additional_special_tokens": [IMAGE]}, replace_extra_special_tokens=False)
+        tokenizer.add_special_tokens(
+            {"additional_special_tokens": [IMAGE]}, replace_extra_special_tokens=False
+        )
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
@@ -153,7 +175,9 @@ def _strategy(vision: Any) -> tuple[str, int]:
 
 def grids(tiles: int, side: int) -> list[list[int]]:
     """All [height, width] in pixels of 2 to `tiles` tiles of `side`."""
-    return [[h * side, w * side] for h in range(1, tiles + 1) for w in range(1, tiles + 1) if 2 <= h * w <= tiles]
+    return [
+        [h * side, w * side] for h in range(1, tiles + 1) for w in range(1, tiles + 1) if 2 <= h * w <= tiles
+    ]
 
 
 def _mlp_processor(section: ModelSection, vision: Any, tokenizer: Any, template: str) -> ProcessorMixin:
@@ -192,7 +216,9 @@ def _query_processor(section: ModelSection, vision: Any, tokenizer: Any, templat
 
     side = _square(vision.image_size) * (2 if section.tiles else 1)
     image = Idefics2ImageProcessor(
-        size={"shortest_edge": side, "longest_edge": side}, do_image_splitting=bool(section.tiles), **_pixels(vision)
+        size={"shortest_edge": side, "longest_edge": side},
+        do_image_splitting=bool(section.tiles),
+        **_pixels(vision),
     )
     return Idefics2Processor(image, tokenizer, image_seq_len=section.queries, chat_template=template)
 
@@ -251,7 +277,9 @@ def _query_model(section: ModelSection, vision: Any, language: Any, image_id: in
 
     seen = vision.config
     if seen.model_type != "siglip_vision_model":
-        raise InputError("model.vision: the query connector reads SigLIP encoders; give one, or connector: mlp")
+        raise InputError(
+            "model.vision: the query connector reads SigLIP encoders; give one, or connector: mlp"
+        )
     width = language.config.hidden_size
     heads = max(1, width // 64)
     config = Idefics2Config(

@@ -22,10 +22,14 @@ def examine(folder: str | Path) -> Path:
         raise ModelFileError(f"{folder}: no such model directory")
     config = _json(folder / "config.json")
     if "model_type" not in config:
-        raise ModelFileError(f"{folder / 'config.json'} names no model_type; it is not a transformers configuration")
+        raise ModelFileError(
+            f"{folder / 'config.json'} names no model_type; it is not a transformers configuration"
+        )
     for name in _CODE:
         if (folder / name).is_file() and "auto_map" in _json(folder / name):
-            raise ModelFileError(f"{folder / name} asks to run code of its own (auto_map); such models are not loaded")
+            raise ModelFileError(
+                f"{folder / name} asks to run code of its own (auto_map); such models are not loaded"
+            )
     index = folder / "model.safetensors.index.json"
     shards = [folder / "model.safetensors"]
     if index.is_file():
@@ -41,7 +45,10 @@ def examine(folder: str | Path) -> Path:
         if not shard.is_file():
             raise ModelFileError(f"{shard} is missing; copy the whole model directory")
         _readable(shard)
-    for names in (("processor_config.json", "preprocessor_config.json"), ("tokenizer.json", "tokenizer.model", "vocab.json")):
+    for names in (
+        ("processor_config.json", "preprocessor_config.json"),
+        ("tokenizer.json", "tokenizer.model", "vocab.json"),
+    ):
         if not any((folder / name).is_file() for name in names):
             raise ModelFileError(f"{folder} has no {' or '.join(names)}; save the processor beside the model")
     return folder
@@ -92,7 +99,11 @@ def load(
         examine(name)
     elif isinstance(name, Path) or str(name).startswith((".", "/")) or str(name).count("/") > 1:
         raise ModelFileError(f"{name}: no such model directory")
-    options: dict[str, Any] = {"dtype": dtype or torch.float32, "trust_remote_code": False, "use_safetensors": True}
+    options: dict[str, Any] = {
+        "dtype": dtype or torch.float32,
+        "trust_remote_code": False,
+        "use_safetensors": True,
+    }
     if four_bit:
         options |= {"quantization_config": four_bits(), "device_map": {"": 0}}
     verbosity = logging.get_verbosity()
@@ -114,9 +125,13 @@ def load(
     missing = sorted(facts.get("missing_keys") or ())
     if missing:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise ModelFileError(f"{name}: the weights lack the tensor {missing[0]}{more}; the files and config.json differ")
+        raise ModelFileError(
+            f"{name}: the weights lack the tensor {missing[0]}{more}; the files and config.json differ"
+        )
     if not hasattr(processor, "tokenizer") or not hasattr(processor, "image_processor"):
-        raise ModelFileError(f"{name}: its processor reads no pictures; save a processor with tokenizer and image processor")
+        raise ModelFileError(
+            f"{name}: its processor reads no pictures; save a processor with tokenizer and image processor"
+        )
     return (model.to(device) if device and not four_bit else model).eval(), processor
 
 
@@ -153,5 +168,7 @@ def merge_lora(start: str | Path, adapter: str | Path, output: str | Path) -> Pa
     try:
         merged = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
     except (ValueError, RuntimeError, KeyError) as error:
-        raise ModelFileError(f"{adapter} does not fit {start}: {' '.join(str(error).split())[:200]}") from error
+        raise ModelFileError(
+            f"{adapter} does not fit {start}: {' '.join(str(error).split())[:200]}"
+        ) from error
     return save(merged, processor, output)

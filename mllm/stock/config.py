@@ -20,15 +20,23 @@ Part = Literal["vision", "connector", "language"]
 class ModelSection:
     """The parts that a model is composed of, and how they are joined."""
 
-    vision: str | dict[str, Any]  # a CLIP or SigLIP checkpoint (hub name or folder), or a config: random weights
+    vision: (
+        str | dict[str, Any]
+    )  # a CLIP or SigLIP checkpoint (hub name or folder), or a config: random weights
     language: str | dict[str, Any]  # a causal LM (Qwen, Llama, ...), or a config: random weights
-    tokenizer: str | None = None  # default: the language model's own; "bytes": one token a byte, nothing to fetch
+    tokenizer: str | None = (
+        None  # default: the language model's own; "bytes": one token a byte, nothing to fetch
+    )
     connector: Literal["mlp", "query"] = "mlp"  # LLaVA's two layers, or a perceiver resampler
     queries: int = 64  # tokens that the query connector makes of a view
     query_depth: int = 3  # its layers
-    tiles: int = 0  # 0: one view; n: up to n tiles and a thumbnail (the query connector: 4 tiles and a thumbnail)
+    tiles: int = (
+        0  # 0: one view; n: up to n tiles and a thumbnail (the query connector: 4 tiles and a thumbnail)
+    )
     feature_layer: int = -2  # the encoder layer that the MLP connector reads (LLaVA-1.5: the last but one)
-    chat: Literal["auto", "chatml", "llama3", "vicuna"] = "auto"  # how turns are written; auto: by the vocabulary
+    chat: Literal["auto", "chatml", "llama3", "vicuna"] = (
+        "auto"  # how turns are written; auto: by the vocabulary
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +44,9 @@ class DataSection:
     """One source of conversations."""
 
     path: str  # the file; for scenes the folder that the pictures are drawn into
-    format: Literal["conversations", "llava", "shikra", "coco", "vqa", "scienceqa", "scenes"] = "conversations"
+    format: Literal["conversations", "llava", "shikra", "coco", "vqa", "scienceqa", "scenes"] = (
+        "conversations"
+    )
     images: str = "."  # folder that picture names are relative to
     annotations: str | None = None  # the second file: VQA's annotations, COCO's captions
     limit: int | None = None  # only so many conversations; how many scenes are drawn
@@ -51,7 +61,9 @@ class LoraSection:
     rank: int = 128
     alpha: int = 256
     dropout: float = 0.05
-    targets: list[str] | None = None  # names of linear layers, e.g. q_proj; default: all of the language model's
+    targets: list[str] | None = (
+        None  # names of linear layers, e.g. q_proj; default: all of the language model's
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +127,9 @@ class StockConfig:
         for name in ("pretrain", "instruct", "align"):
             stage = getattr(self, name)
             if stage is not None and stage.four_bit and stage.lora is None:
-                raise InputError(f"{name}.four_bit: 4-bit weights cannot be trained themselves; add a lora section")
+                raise InputError(
+                    f"{name}.four_bit: 4-bit weights cannot be trained themselves; add a lora section"
+                )
 
 
 def load_config(path: str | Path, changes: typing.Sequence[str] = ()) -> StockConfig:
@@ -157,7 +171,11 @@ def read(cls: type[T], value: Any, where: str) -> T:
             hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(fields)}"
             raise InputError(f"{where}: unknown key {key!r}; {hint}")
     for name, f in fields.items():
-        if name not in value and f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING:
+        if (
+            name not in value
+            and f.default is dataclasses.MISSING
+            and f.default_factory is dataclasses.MISSING
+        ):
             raise InputError(f"{where}: {name} is missing")
     return cls(**{key: _typed(hints[key], item, f"{where}: {key}") for key, item in value.items()})
 

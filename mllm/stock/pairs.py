@@ -16,7 +16,9 @@ from ...errors import InputError
 from ..data.conversation import IMAGE, Conversation
 from ..data.convert import read_json
 
-Judge = Callable[[Mapping[str, Any], str], float]  # (the record, an answer) -> how good it is; the higher the better
+Judge = Callable[
+    [Mapping[str, Any], str], float
+]  # (the record, an answer) -> how good it is; the higher the better
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +90,19 @@ def pair_from_edits(record: Mapping[str, Any]) -> Pair:
     out, at = [], 0
     for edit in sorted(record["edits"], key=lambda e: e["start"]):
         if not at <= edit["start"] <= edit["end"] <= len(answer):
-            raise InputError(f"{where}: the edit {edit['start']}-{edit['end']} overlaps another or leaves the answer")
+            raise InputError(
+                f"{where}: the edit {edit['start']}-{edit['end']} overlaps another or leaves the answer"
+            )
         out += [answer[at : edit["start"]], edit["text"]]
         at = edit["end"]
     chosen = "".join([*out, answer[at:]])
-    return Pair(str(record.get("id")), tuple(record.get("images", ())), _messages(record["prompt"], where), chosen, answer)
+    return Pair(
+        str(record.get("id")),
+        tuple(record.get("images", ())),
+        _messages(record["prompt"], where),
+        chosen,
+        answer,
+    )
 
 
 def pairs_from_samples(
@@ -124,6 +134,7 @@ def pairs_from_samples(
 
 def truth_judge(record: Mapping[str, Any], answer: str) -> float:
     """1 where `answer` says one of `record["answers"]` (case and a full stop aside), else 0."""
+
     def plain(text: str) -> str:
         return " ".join(text.lower().strip().rstrip(".。").split())
 

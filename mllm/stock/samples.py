@@ -38,7 +38,11 @@ class Sample:
 
     def row(self) -> dict[str, Any]:
         """A row of a `datasets.Dataset`."""
-        return {"id": self.id, "images": list(self.images), "messages": json.dumps(self.messages, ensure_ascii=False)}
+        return {
+            "id": self.id,
+            "images": list(self.images),
+            "messages": json.dumps(self.messages, ensure_ascii=False),
+        }
 
     @staticmethod
     def of(row: dict[str, Any]) -> Sample:
@@ -109,10 +113,14 @@ def _scenes(section: DataSection) -> Iterator[Conversation]:
 
 def to_sample(conversation: Conversation, root: str | Path, codec: BoxCodec) -> Sample:
     """A conversation with its boxes written out; InputError if an answer is empty, so that nothing is left to learn."""
-    pictures = [_sized(p, root) if any(m.boxes for m in conversation.messages) else p for p in conversation.images]
+    pictures = [
+        _sized(p, root) if any(m.boxes for m in conversation.messages) else p for p in conversation.images
+    ]
     messages = tuple({"role": m.role, "content": _written(m, pictures, codec)} for m in conversation.messages)
     if not any(m["role"] == "assistant" and m["content"].strip() for m in messages):
-        raise InputError(f"sample {conversation.id!r} ({conversation.source}): no answer has a word to learn from")
+        raise InputError(
+            f"sample {conversation.id!r} ({conversation.source}): no answer has a word to learn from"
+        )
     return Sample(conversation.id, tuple(str(Path(root) / p.path) for p in conversation.images), messages)
 
 
@@ -126,7 +134,9 @@ def _written(message: Message, pictures: Sequence[Picture], codec: BoxCodec) -> 
         for i in map(int, re.findall(r"\d+", match.group())):
             picture = pictures[message.box_pictures[i] if message.box_pictures else 0]
             if not picture.width or not picture.height:
-                raise InputError(f"{picture.path}: its size is not known, so its boxes cannot be written; is it there?")
+                raise InputError(
+                    f"{picture.path}: its size is not known, so its boxes cannot be written; is it there?"
+                )
             out.append(codec.encode([message.boxes[i]], picture.width, picture.height))
         return " ".join(out)
 
@@ -146,7 +156,9 @@ def open_picture(path: str) -> Image:
     except FileNotFoundError as error:
         raise ImageError(f"{path}: no such picture; does the data section's images folder fit?") from error
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        raise ImageError(f"{path} is not a picture that can be read: {' '.join(str(error).split())[:150]}") from error
+        raise ImageError(
+            f"{path} is not a picture that can be read: {' '.join(str(error).split())[:150]}"
+        ) from error
 
 
 def parts(messages: Iterable[dict[str, str]]) -> list[dict[str, Any]]:
@@ -209,11 +221,14 @@ def render(processor: ProcessorMixin, sample: Sample, last_only: bool = False) -
         spans = [(s + len(bos), e + len(bos)) for s, e in spans]
         encoded = tokenizer(full, add_special_tokens=False, return_offsets_mapping=True)
     marked = [
-        any(s < end and start < e for s, e in spans) and end > start for start, end in encoded["offset_mapping"]
+        any(s < end and start < e for s, e in spans) and end > start
+        for start, end in encoded["offset_mapping"]
     ]
     ids = encoded["input_ids"]
     if not any(marked):
-        raise InputError(f"sample {sample.id!r} has no supervised token: its answers are empty under this template")
+        raise InputError(
+            f"sample {sample.id!r} has no supervised token: its answers are empty under this template"
+        )
     return Text(full, ids, marked)
 
 
@@ -227,7 +242,11 @@ def media_ids(processor: ProcessorMixin) -> tuple[int, set[int]]:
 
 
 def check(
-    processor: ProcessorMixin, samples: Sequence[Sample], max_length: int, too_long: str = "refuse", last_only: bool = False
+    processor: ProcessorMixin,
+    samples: Sequence[Sample],
+    max_length: int,
+    too_long: str = "refuse",
+    last_only: bool = False,
 ) -> tuple[list[Sample], int]:
     """The samples that fit, and how many did not.
 

@@ -10,11 +10,16 @@ from .samples import open_picture, parts
 
 def prepare(processor: Any, messages: Sequence[Mapping[str, str]], images: Sequence[Any]) -> Any:
     """Model inputs for messages with `<image>` marks and their pictures (paths or RGB pictures), in order."""
-    text = processor.apply_chat_template(parts([dict(m) for m in messages]), tokenize=False, add_generation_prompt=True)
+    text = processor.apply_chat_template(
+        parts([dict(m) for m in messages]), tokenize=False, add_generation_prompt=True
+    )
     pictures = [open_picture(i) if isinstance(i, str) else i for i in images]
     bos = processor.tokenizer.bos_token
     return processor(
-        images=pictures or None, text=[text], return_tensors="pt", add_special_tokens=not (bos and text.startswith(bos))
+        images=pictures or None,
+        text=[text],
+        return_tensors="pt",
+        add_special_tokens=not (bos and text.startswith(bos)),
     )
 
 
@@ -24,7 +29,13 @@ def answers(
 ) -> list[str]:  # fmt: skip
     """The greedy answer (count 0), or `count` sampled ones; chance is torch's (transformers.set_seed)."""
     inputs = prepare(processor, messages, images).to(model.device)
-    choice = {"do_sample": True, "num_return_sequences": count, "temperature": temperature, "top_p": top_p, "top_k": 0}
+    choice = {
+        "do_sample": True,
+        "num_return_sequences": count,
+        "temperature": temperature,
+        "top_p": top_p,
+        "top_k": 0,
+    }
     out = model.generate(**inputs, max_new_tokens=new_tokens, **(choice if count else {"do_sample": False}))
     texts = processor.batch_decode(out[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
     return [t.strip() for t in texts]

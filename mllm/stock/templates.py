@@ -61,13 +61,17 @@ def chat_template(style: str, tokenizer: PreTrainedTokenizerBase) -> tuple[str, 
     else:
         opens = "{'user': 'USER: ', 'assistant': 'ASSISTANT: ', 'system': ''}[m['role']]"
         if tokenizer.eos_token is None:
-            raise InputError("the tokenizer has no end-of-sequence token; name one that has, or another chat style")
+            raise InputError(
+                "the tokenizer has no end-of-sequence token; name one that has, or another chat style"
+            )
         end = close = tokenizer.eos_token
         # No space at its end: words of most vocabularies carry theirs in front.
         ask, needed = "ASSISTANT:", (tokenizer.eos_token,)
     missing = [mark for mark in needed if mark not in known]
     if missing:
-        raise InputError(f"chat style {style}: the tokenizer has no {', '.join(missing)}; choose another style")
+        raise InputError(
+            f"chat style {style}: the tokenizer has no {', '.join(missing)}; choose another style"
+        )
     # Only in Vicuna's style do the turns of others end without a token of their own.
     return _template(begin, opens, close, " " if style == "vicuna" else close, ask), end
 

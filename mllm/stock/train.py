@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 STAGES = ("pretrain", "instruct", "align")
 _PARTS = (
-    ("connector", ("multi_modal_projector", "connector", "image_newline", "merger", "qformer", "query_tokens")),
+    (
+        "connector",
+        ("multi_modal_projector", "connector", "image_newline", "merger", "qformer", "query_tokens"),
+    ),
     ("vision", ("vision", "visual")),
     ("language", ("language_model", "text_model", "lm_head", "model.layers", "embed_tokens")),
 )
@@ -28,7 +31,9 @@ def part_of(name: str) -> str:
     for part, marks in _PARTS:
         if any(mark in name for mark in marks):
             return part
-    raise InputError(f"the parameter {name} belongs to no known part; this model class cannot be trained here")
+    raise InputError(
+        f"the parameter {name} belongs to no known part; this model class cannot be trained here"
+    )
 
 
 def freeze(model: PreTrainedModel, train: Sequence[str], adapters: bool = False) -> str:
@@ -37,7 +42,9 @@ def freeze(model: PreTrainedModel, train: Sequence[str], adapters: bool = False)
     With `adapters` the language model is frozen too, and low-rank adapters learn beside it.
     """
     if adapters and ("language" not in train or "vision" in train):
-        raise InputError(f"train: {list(train)} does not go with lora; it may be [language] or [connector, language]")
+        raise InputError(
+            f"train: {list(train)} does not go with lora; it may be [language] or [connector, language]"
+        )
     counts: dict[str, int] = {"vision": 0, "connector": 0, "language": 0}
     for name, parameter in model.named_parameters():
         part = part_of(name)
@@ -77,7 +84,11 @@ def start_of(config: StockConfig, stage: str) -> str | None:
 
 
 def run_stage(
-    config: StockConfig, stage: str, resume: bool = False, callbacks: Sequence[TrainerCallback] = (), say: Any = print
+    config: StockConfig,
+    stage: str,
+    resume: bool = False,
+    callbacks: Sequence[TrainerCallback] = (),
+    say: Any = print,
 ) -> Path:
     """Runs one stage and saves a whole model; returns its directory.
 
@@ -100,7 +111,9 @@ def run_stage(
     if resume and last is None:
         raise InputError(f"nothing to resume: {work / 'checkpoints'} holds no checkpoint")
     if last is not None and not resume:
-        raise InputError(f"{work / 'checkpoints'} holds an earlier run: resume it, delete {folder}, or change output")
+        raise InputError(
+            f"{work / 'checkpoints'} holds an earlier run: resume it, delete {folder}, or change output"
+        )
     work.mkdir(parents=True, exist_ok=True)
     start = start_of(config, stage)
     if start is None:
@@ -135,7 +148,9 @@ def _need_train_extra() -> None:
 
     for name in ("trl", "peft", "accelerate", "datasets"):
         if importlib.util.find_spec(name) is None:
-            raise SightlineError(f"training needs {name}, which is not installed: pip install 'sightline[train]'")
+            raise SightlineError(
+                f"training needs {name}, which is not installed: pip install 'sightline[train]'"
+            )
 
 
 def _last_checkpoint(work: Path) -> Path | None:
@@ -162,7 +177,11 @@ def _lora(model: PreTrainedModel, section: Stage) -> Any:
         raise InputError(f"lora.targets {wanted}: the language model has no linear layers of these names")
     whole = None
     if "connector" in section.train:
-        whole = [n for n, _ in model.named_modules() if n.rsplit(".", 1)[-1] in ("multi_modal_projector", "connector")]
+        whole = [
+            n
+            for n, _ in model.named_modules()
+            if n.rsplit(".", 1)[-1] in ("multi_modal_projector", "connector")
+        ]
     return LoraConfig(
         r=section.lora.rank, lora_alpha=section.lora.alpha, lora_dropout=section.lora.dropout,
         target_modules=targets, modules_to_save=whole, task_type="CAUSAL_LM",
@@ -203,9 +222,14 @@ def _settings(kind: Any, **options: Any) -> Any:
         return kind(**options)
 
 
-def _kept(processor: ProcessorMixin, found: list[Any], section: Stage, last_only: bool, say: Any) -> list[Any]:
+def _kept(
+    processor: ProcessorMixin, found: list[Any], section: Stage, last_only: bool, say: Any
+) -> list[Any]:
     kept, dropped = samples.check(processor, found, section.max_length, section.too_long, last_only)
-    say(f"{len(kept):,} {'answers of pairs' if last_only else 'samples'}" + (f"; {dropped:,} longer than {section.max_length} tokens left out" if dropped else ""))
+    say(
+        f"{len(kept):,} {'answers of pairs' if last_only else 'samples'}"
+        + (f"; {dropped:,} longer than {section.max_length} tokens left out" if dropped else "")
+    )
     return kept
 
 
@@ -229,7 +253,14 @@ def _teach_trainer(
 
 
 def _align_trainer(
-    config: StockConfig, section: AlignStage, work: Path, model: Any, processor: Any, adapter: Any, start: str, say: Any
+    config: StockConfig,
+    section: AlignStage,
+    work: Path,
+    model: Any,
+    processor: Any,
+    adapter: Any,
+    start: str,
+    say: Any,
 ) -> Any:
     from datasets import Dataset
     from transformers import PrinterCallback
@@ -242,11 +273,17 @@ def _align_trainer(
     root = Path(section.images)
     found = []
     for pair in pairs.read_pairs(section.pairs):
-        placed = pairs.Pair(pair.id, tuple(str(root / p) for p in pair.images), pair.prompt, pair.chosen, pair.rejected)
+        placed = pairs.Pair(
+            pair.id, tuple(str(root / p) for p in pair.images), pair.prompt, pair.chosen, pair.rejected
+        )
         found.append(placed)
     both = [sample for pair in found for sample in samples_of(pair)]
     fitting = {s.id for s in _kept(processor, both, section, True, say)}
-    rows = [{"id": p.id, "images": list(p.images), "pair": json.dumps(p.to_json())} for p in found if p.id in fitting]
+    rows = [
+        {"id": p.id, "images": list(p.images), "pair": json.dumps(p.to_json())}
+        for p in found
+        if p.id in fitting
+    ]
     reference = None
     if adapter is None:
         reference, _ = checkpoints.load(start)

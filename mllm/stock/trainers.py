@@ -76,7 +76,9 @@ class ExactResume:
             checkpoint, dtype=model.dtype, use_safetensors=True, output_loading_info=True
         )
         if facts["missing_keys"]:
-            raise ModelFileError(f"{checkpoint} lacks the tensor {sorted(facts['missing_keys'])[0]}; it cannot be resumed")
+            raise ModelFileError(
+                f"{checkpoint} lacks the tensor {sorted(facts['missing_keys'])[0]}; it cannot be resumed"
+            )
         model.load_state_dict(saved.state_dict())
 
 
@@ -130,7 +132,9 @@ class Journal(TrainerCallback):
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self.began, self.first = time.monotonic(), state.global_step
 
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
+    def on_log(
+        self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any
+    ) -> None:
         logs = logs or {}
         if not state.is_world_process_zero:
             return

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...errors import InputError
+from ..scenes import vocabulary as vocabulary_of_the_world
 from ..scenes.schema import Scene, SceneObject, Turn
 from ..starter.config import ANSWER, ASSISTANT, CHARSET, EOS, IMAGE, PLAN, REGION, THINK, USER, StarterConfig
 
@@ -116,6 +117,25 @@ def pieces(text: str, vocabulary: Vocabulary, numbers: Sequence[int | None], wor
     return ids + sorted(run)
 
 
+_ATTRIBUTES = {name: ("color", name) for name in vocabulary_of_the_world.COLORS}
+_ATTRIBUTES |= {zh: ("color", name) for name, zh in vocabulary_of_the_world.COLOR_ZH.items() if name in _ATTRIBUTES}
+_ATTRIBUTES |= {name: ("size", name) for name in vocabulary_of_the_world.SIZES}
+_ATTRIBUTES |= {f"{zh}的": ("size", name) for name, zh in vocabulary_of_the_world.SIZE_ZH.items()}
+# A colour or size in either language, or print: two capitals or more.
+_ATTRIBUTE = re.compile(
+    "|".join(rf"\b{k}\b" if k.isascii() else k for k in sorted(_ATTRIBUTES, key=len, reverse=True)) + r"|\b[A-Z]{2,}\b"
+)
+
+
+def attribute_matches(question: str, objects: Sequence[SceneObject]) -> list[tuple[int, tuple[int, ...]]]:
+    """Where a question speaks of a colour, a size or a printed word: (last character, objects that have it)."""
+    out = []
+    for found in _ATTRIBUTE.finditer(question):
+        name, value = _ATTRIBUTES.get(found.group(), ("word", found.group()))
+        out.append((found.end() - 1, tuple(i for i, o in enumerate(objects) if getattr(o, name) == value)))
+    return out
+
+
 def encode_turn(
     turn: Turn,
     scenes: Sequence[Scene],
@@ -145,6 +165,11 @@ def encode_turn(
     for _start, end, found in turn.mentions:
         token = encoding.char_to_token(end - 1)
         if token is not None:
+            matches.append((token + 1, tuple(numbers[i] for i in found if i in numbers)))
+    taken = {at for at, _ in matches}
+    for at, found in attribute_matches(turn.question, objects) if objects else ():
+        token = encoding.char_to_token(at)
+        if token is not None and token + 1 not in taken:
             matches.append((token + 1, tuple(numbers[i] for i in found if i in numbers)))
     regions = []
     if turn.region is not None:

@@ -29,7 +29,7 @@ def orthogonalize(g: Tensor, steps: int = 5) -> Tensor:
 
 def is_hidden_matrix(name: str, p: Tensor) -> bool:
     """Whether Muon serves this parameter: matrices between hidden states, not embeddings, inputs or heads."""
-    return p.ndim == 2 and ".blocks." in f".{name}" or (p.ndim == 2 and ".matches." in f".{name}")
+    return (p.ndim == 2 and ".blocks." in f".{name}") or (p.ndim == 2 and ".matches." in f".{name}")
 
 
 class MuonAdamW:

@@ -99,7 +99,7 @@ def text_source(name: str) -> Callable[[Random], Turn]:
         found = getattr(importlib.import_module(module), function)
     except (ImportError, AttributeError, ValueError) as error:
         raise InputError(f"texts: {name!r} names no function ({error}); write module:function") from error
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 def starter_config(config: RunConfig) -> StarterConfig:

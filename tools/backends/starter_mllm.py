@@ -34,7 +34,9 @@ class StarterModel:
 
         with self._lock:
             seen = self._look(images)
-            asked = [Question(text, (one,), mode=self._mode) for text, one in zip(questions, seen, strict=True)]
+            asked = [
+                Question(text, (one,), mode=self._mode) for text, one in zip(questions, seen, strict=True)
+            ]
             replies = self._answerer.ask(asked, batch=self.batch, max_new_tokens=self._tokens)
         return [reply.text for reply in replies]
 
