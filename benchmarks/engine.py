@@ -26,8 +26,7 @@ import numpy as np
 from benchmarks import sequential
 from sightline.errors import SightlineError
 from sightline.programs.cache import ResultCache
-from sightline.programs.engine import Engine, Job
-from sightline.programs.instance import Call
+from sightline.programs.engine import Batch, Engine, Job
 from sightline.programs.library import find
 from sightline.programs.outputs import to_json
 from sightline.programs.syntax import Program
@@ -65,10 +64,10 @@ class Recorder(Engine):
         super().__init__(*args, **options)
         self.recorded: dict[str, list[dict[str, Any]]] = {}
 
-    def run_batch(self, tool: Tool, calls: Sequence[Call]) -> None:
+    def compute(self, tool: Tool, args: Sequence[dict[str, Any]]) -> Batch:
         if tool.roles:
-            self.recorded.setdefault(tool.name, []).extend(call.args for call in calls)
-        super().run_batch(tool, calls)
+            self.recorded.setdefault(tool.name, []).extend(args)
+        return super().compute(tool, args)
 
 
 def jobs(programs: Sequence[Program], photos: Sequence[Path]) -> list[Job]:

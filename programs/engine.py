@@ -1,19 +1,17 @@
 """The engine: many (programs, picture) jobs at once, their steps batched by tool across programs and pictures.
 
-One scheduler, no threads of its own but for decoding: jobs are let in while there is room, every step that can run does,
-steps with a model wait in their tool's queue, and a queue runs when it is full or when nothing else can move. The number
-of pictures in flight is bounded, so memory does not grow with the folder.
+One scheduler on the caller's thread: jobs are let in while there is room, every step without a model runs at once, steps
+with one wait in their tool's queue, and the fullest queues run as batches, batches of different models side by side on a
+few worker threads. The number of pictures in flight is bounded, so memory does not grow with the folder.
 """
 
 from __future__ import annotations
 
-import itertools
 import os
 import threading
 import time
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,24 +27,14 @@ from ..tools.values import Image, digest
 from ..tools.wanted import Want, wants
 from .cache import ResultCache
 from .checker import checked
-from .instance import Call, Instance, describe
 from .optimise import optimise
 from .recovery import attempt, let_go, narrower
 from .results import JobResult
+from .scheduler import Batch, Job, Stream
 from .syntax import Program
 from .template import Template
 
-PIXELS_IN_FLIGHT = 128_000_000  # 384 MB of RGB
 PLANS_KEPT = 256  # a service that plans anew for every question must not grow
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """Programs to run on one set of inputs (name -> path, Image, Regions or a list); `key` names it in the results."""
-
-    key: Any
-    programs: tuple[Program, ...]
-    inputs: Mapping[str, Any]
 
 
 @dataclass
@@ -73,6 +61,7 @@ class Engine:
         registry: tools in force; built-in and installed ones if not given.
         cache: where results are kept across runs; None keeps nothing.
         images_in_flight: most jobs at work at once.
+        workers: batches of different models that run at the same time; two where there are two cores.
         policies: what to do by role when a call fails; `Policy()` where a role has none.
     """
 
@@ -83,18 +72,22 @@ class Engine:
         cache: ResultCache | None = None,
         *,
         images_in_flight: int = 32,
+        workers: int | None = None,
         policies: Mapping[str, Policy] | None = None,
     ) -> None:
         self.models = models if models is not None else Models.from_pack("starter")
         self.registry = registry if registry is not None else default_registry()
         self.cache = cache
         self.images_in_flight = max(1, images_in_flight)
+        self.workers = max(1, workers if workers is not None else min(2, os.cpu_count() or 1))
         self.policies = dict(policies or {})
         self.stats = Stats()
         self._templates: dict[tuple[object, ...], Template] = {}
         self._vocabularies: dict[str, tuple[str, ...]] = {}
         self._batch_limits: dict[str, int] = {}  # lowered where memory ran out
-        self._lock = threading.RLock()  # models are not safe to run from two threads
+        self._stats_lock = threading.Lock()
+        # a model is not safe to run from two threads; different models are
+        self._role_locks: dict[str, threading.Lock] = {}
 
     # -- public -----------------------------------------------------------------------------------------------
 
@@ -122,7 +115,7 @@ class Engine:
     def stream(self, jobs: Iterable[Job], *, observe: bool = False) -> Iterator[JobResult]:
         """Run jobs as they come and yield each as it is done, not always in order. Reads ahead of what it yields by at
         most twice `images_in_flight` jobs."""
-        yield from _Stream(self, iter(jobs), observe).run()
+        yield from Stream(self, iter(jobs), observe).run()
 
     def plan(self, programs: Sequence[Program]) -> Template:
         """The optimised plan of checked programs, kept for the next job that has the same ones."""
@@ -235,17 +228,19 @@ class Engine:
             raise ImageError(f"{path} changed while it was being worked on; run again")
         return image.pixels
 
-    def run_batch(self, tool: Tool, calls: Sequence[Call]) -> None:
-        """Run calls of one tool as one batch and hand out the results; every failure stays with its own call."""
-        with self._lock:
+    def compute(self, tool: Tool, args: Sequence[dict[str, Any]]) -> Batch:
+        """Run calls of one tool as one batch; may be called from any thread. Every failure stays with its own call."""
+        with ExitStack() as held:
+            for role in sorted(tool.roles):  # in one order, so that two threads cannot wait for each other
+                held.enter_context(self._role_locks.setdefault(role, threading.Lock()))
             started = time.perf_counter()
-            results, trusted = self._results(tool, [call.args for call in calls])
+            results, trusted = self._results(tool, args)
             ms = (time.perf_counter() - started) * 1e3
-        self.stats.add(tool.name, len(calls), ms)
+        with self._stats_lock:
+            self.stats.add(tool.name, len(args), ms)
         if self.cache is not None and tool.roles and not any(isinstance(r, BaseException) for r in results):
-            self.cache.add_cost(tool.name, len(calls), ms)
-        for call, result, sure in zip(calls, results, trusted, strict=True):
-            call.instance.finish(call, result, ms / len(calls), len(calls), sure)
+            self.cache.add_cost(tool.name, len(args), ms)
+        return Batch(results, trusted, ms)
 
     def _results(self, tool: Tool, args: Sequence[dict[str, Any]]) -> tuple[list[Any], list[bool]]:
         """Results and whether each came from the role's own back end: halve on out-of-memory, isolate on failure."""
@@ -303,140 +298,6 @@ class Engine:
     def batch_limit(self, tool: Tool) -> int:
         """Most calls of a tool at once: the tool's own limit, or less where memory ran out before."""
         return min(tool.batch, self._batch_limits.get(tool.name, tool.batch))
-
-
-class _Stream:
-    """One call of `Engine.stream`: the queues, the jobs in flight and the pictures being decoded."""
-
-    def __init__(self, engine: Engine, jobs: Iterator[Job], observe: bool) -> None:
-        self.engine = engine
-        self.jobs = jobs
-        self.observe = observe
-        self.queues: dict[str, deque[Call]] = {}
-        self.tools: dict[str, Tool] = {}
-        self.inline: deque[tuple[Tool, Call]] = deque()
-        self.running: dict[int, Instance] = {}
-        self.pixels: dict[int, int] = {}
-        self.numbers = itertools.count()
-        self.loading: deque[tuple[Job, Future[dict[str, Any]]]] = deque()
-        self.exhausted = False
-        self.flushed = time.monotonic()
-
-    def run(self) -> Iterator[JobResult]:
-        workers = min(4, os.cpu_count() or 1)
-        pool = ThreadPoolExecutor(workers, "decode")
-        try:
-            while True:
-                yield from self._admit(pool)
-                if not self._work() and not self.running and not self.loading and self.exhausted:
-                    break
-                yield from self._harvest()
-        finally:
-            pool.shutdown(cancel_futures=True)
-            if self.engine.cache is not None:
-                self.engine.cache.flush()
-
-    def _prefetch(self, pool: ThreadPoolExecutor) -> None:
-        ahead = max(2, self.engine.images_in_flight // 4)
-        while not self.exhausted and len(self.loading) < ahead:
-            waiting = sum(_decoded(future) for _, future in self.loading)
-            if waiting > PIXELS_IN_FLIGHT // 2:
-                return
-            job = next(self.jobs, None)
-            if job is None:
-                self.exhausted = True
-            else:
-                self.loading.append((job, pool.submit(self.engine._load_inputs, job.inputs)))
-
-    def _admit(self, pool: ThreadPoolExecutor) -> Iterator[JobResult]:
-        """Let jobs in while there is room; one whose inputs cannot be read is done at once, as an error."""
-        self._prefetch(pool)
-        while self.loading and len(self.running) < self.engine.images_in_flight:
-            if self.running and sum(self.pixels.values()) > PIXELS_IN_FLIGHT:
-                return
-            job, future = self.loading.popleft()
-            self._prefetch(pool)
-            try:
-                inputs = future.result()
-            except Exception as error:  # a picture that cannot be read is one failed job
-                yield JobResult(job.key, (), {}, describe(error, "INPUT", "INPUT"))
-                continue
-            yield from self._start(job, inputs)
-
-    def _start(self, job: Job, inputs: dict[str, Any]) -> Iterator[JobResult]:
-        engine = self.engine
-        try:
-            template = engine.plan(job.programs)
-        except Exception as error:  # planning asks the models for their vocabulary, and they may be missing
-            yield JobResult(job.key, (), inputs, describe(error, "PLAN", "PLAN"))
-            return
-        cache = engine.cache
-        instance = Instance(
-            job.key,
-            template,
-            inputs,
-            self._enqueue,
-            decode=cache.decode if cache else None,
-            store=cache.put if cache else None,
-            observe=self.observe,
-            models=engine.models,
-        )
-        if cache is not None:
-            wanted = [key for key, keep in zip(instance.keys, template.cacheable, strict=True) if keep]
-            instance.stored = cache.get_many(wanted)
-        number = next(self.numbers)
-        self.running[number] = instance
-        # every picture that the plan makes is held until its job is done
-        self.pixels[number] = sum(_pixels(value) for value in inputs.values()) * (1 + template.pictures)
-        instance.start()
-        self._run_inline()
-        yield from self._harvest()
-
-    def _enqueue(self, tool: Tool, call: Call) -> None:
-        if tool.batch:
-            self.queues.setdefault(tool.name, deque()).append(call)
-            self.tools[tool.name] = tool
-        else:
-            self.inline.append((tool, call))
-
-    def _run_inline(self) -> None:
-        while self.inline:
-            tool, call = self.inline.popleft()
-            self.engine.run_batch(tool, [call])
-
-    def _work(self) -> bool:
-        """Run one batch: a full one if there is one, else the longest queue once no more jobs can be let in."""
-        if not any(self.queues.values()):
-            return False
-        name = max(self.queues, key=lambda n: len(self.queues[n]) / self.engine.batch_limit(self.tools[n]))
-        tool, queue = self.tools[name], self.queues[name]
-        size = min(len(queue), self.engine.batch_limit(tool))
-        self.engine.run_batch(tool, [queue.popleft() for _ in range(size)])
-        self._run_inline()
-        return True
-
-    def _harvest(self) -> Iterator[JobResult]:
-        for number in [n for n, instance in self.running.items() if instance.done]:
-            instance = self.running.pop(number)
-            del self.pixels[number]
-            yield JobResult(instance.key, instance.report(), instance.inputs)
-        cache = self.engine.cache
-        if cache is not None and time.monotonic() - self.flushed > 2.0:
-            cache.flush()
-            self.flushed = time.monotonic()
-
-
-def _decoded(future: Future[dict[str, Any]]) -> int:
-    """Pixels of inputs that are loaded and wait for their turn."""
-    if not future.done() or future.exception() is not None:
-        return 0
-    return sum(_pixels(value) for value in future.result().values())
-
-
-def _pixels(value: Any) -> int:
-    if isinstance(value, Image):
-        return value.width * value.height
-    return sum(_pixels(item) for item in value) if isinstance(value, list) else 0
 
 
 __all__ = ["Engine", "Job", "JobResult", "Policy", "Stats"]

@@ -500,7 +500,7 @@ def test_the_engine_goes_on_without_a_cache_that_breaks(
 def test_a_damaged_cached_picture_is_made_anew(engine_parts: Any, tmp_path: Path) -> None:
     text = "B=BOXES_OF(image=IMAGE,n=1)\nC=CROP(image=IMAGE,box=B)\nR=RESULT(var=C)"
     engine_parts(cache=True).run(text, {"IMAGE": picture(9)})
-    (blob,) = (tmp_path / "cache" / "blobs").rglob("*.png")
+    (blob,) = (tmp_path / "cache" / "blobs").rglob("*.zst")
     blob.write_bytes(b"rubbish")
     again = engine_parts(cache=True).run(text, {"IMAGE": picture(9)}, observe=False).results[0]
     with pytest.raises(BlobMissing, match="run again"):
@@ -569,9 +569,51 @@ def test_pruning_forgets_old_results_and_their_pictures(engine_parts: Any) -> No
     engine = engine_parts(cache=True)
     engine.run(text, {"IMAGE": picture(3)})
     engine.cache.flush()
-    blobs = list(engine.cache.folder.glob("blobs/*/*.png"))
+    blobs = list(engine.cache.folder.glob("blobs/*/*.zst"))
     assert len(blobs) == 1 and engine.cache.size()[0] > 0
     assert engine.cache.prune(days=1) == (0, 0)
     results, pictures = engine.cache.prune()
     assert results > 0 and pictures == 1 and engine.cache.size()[0] == 0 and not blobs[0].exists()
     assert engine.run(text, {"IMAGE": picture(3)}).results[0].ok
+
+
+def test_different_models_run_side_by_side_and_one_model_never_does() -> None:
+    import threading
+
+    meet = threading.Barrier(2, timeout=10)
+    inside = {"ocr": 0, "mllm": 0}
+    overlaps: list[str] = []
+
+    def work(role: str, count: int) -> list[str]:
+        inside[role] += 1
+        if inside[role] > 1:
+            overlaps.append(role)
+        if count == 4:
+            meet.wait()  # passes only while the other model's batch is running too
+        inside[role] -= 1
+        return [role] * count
+
+    @tool(roles="ocr", batch=4)
+    def FIRST(image: Column[Image], *, models: Any) -> Column[str]:
+        """One model.
+
+        Example: A=FIRST(image=IMAGE)
+        """
+        return work("ocr", len(image))
+
+    @tool(roles="mllm", batch=4)
+    def SECOND(image: Column[Image], *, models: Any) -> Column[str]:
+        """Another model.
+
+        Example: B=SECOND(image=IMAGE)
+        """
+        return work("mllm", len(image))
+
+    control = [item for item in builtin_tools() if item.control]
+    models = Models.from_pack("starter")
+    models.bind("mllm", object())
+    engine = Engine(models, Registry([*control, FIRST, SECOND]), workers=2)
+    program = engine.check("A=FIRST(image=IMAGE)\nB=SECOND(image=IMAGE)\nR=RESULT(var=[A,B])")
+    jobs = [Job(i, (program,), {"IMAGE": picture(i)}) for i in range(12)]
+    results = list(engine.stream(jobs))
+    assert all(job.results[0].value == ["ocr", "mllm"] for job in results) and not overlaps

@@ -279,7 +279,7 @@ def test_pictures_made_under_way_count_for_the_bound_on_memory() -> None:
 
 
 def test_large_pictures_are_let_in_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sightline.programs.engine.PIXELS_IN_FLIGHT", 3 * 100 * 80)
+    monkeypatch.setattr("sightline.programs.scheduler.PIXELS_IN_FLIGHT", 3 * 100 * 80)
     kit = Kit()
     program = kit.engine.check(loc("dog"))
     taken = 0

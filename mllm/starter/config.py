@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from transformers import PretrainedConfig
 
@@ -23,7 +23,7 @@ class StarterConfig(PretrainedConfig):
 
     model_type = "sightline-starter"
     # A step of generation needs the pictures' object tokens again; nothing else is kept beside the KV cache.
-    keys_to_ignore_at_inference = ["past_key_values", "objects"]
+    keys_to_ignore_at_inference: ClassVar[list[str]] = ["past_key_values", "objects"]
 
     def __init__(
         self,

@@ -45,6 +45,23 @@ def box_features(box: Tensor) -> Tensor:
     return torch.cat((4 * (plain - 0.5), 4 * (box - 0.5), more, angle.sin(), angle.cos()), dim=-1)
 
 
+def ranks(box: Tensor, valid: Tensor, picture: Tensor) -> tuple[Tensor, Tensor]:
+    """Of each object among its picture's: how many lie higher (by their middles), and how many have a smaller box.
+
+    The index is the rank from left to right. From coordinates alone, "above" and "larger" were still at chance when
+    "left of", which the index tells, was right 97 times in 100.
+
+    Args:
+        box: [B, M, 4] in 0..1. valid: [B, M] bool. picture: [B, M] long.
+    """
+    middle = box[..., 1] + box[..., 3]
+    area = (box[..., 2] - box[..., 0]) * (box[..., 3] - box[..., 1])
+    others = valid[:, None, :] & (picture[:, None, :] == picture[:, :, None])
+    level = ((middle[:, None, :] < middle[:, :, None]) & others).sum(-1)
+    extent = ((area[:, None, :] < area[:, :, None]) & others).sum(-1)
+    return level, extent
+
+
 BOX_FEATURES = 10 + 8 * len(BOX_FREQUENCIES)
 
 
@@ -60,7 +77,9 @@ class Connector(nn.Module):
         self.size = nn.Linear(len(config.sizes), width, bias=False)
         self.box = nn.Linear(BOX_FEATURES, width, bias=False)
         self.word = nn.Linear(config.max_word * (len(CHARSET) + 1), width, bias=False)
-        self.index = nn.Embedding(config.max_objects, width)
+        self.index = nn.Embedding(config.max_objects, width)  # objects stand from left to right
+        self.level = nn.Embedding(config.max_objects, width)  # how many objects of the picture are higher
+        self.extent = nn.Embedding(config.max_objects, width)  # how many have a smaller box
         self.picture = nn.Embedding(config.max_pictures, width)  # added to objects and used as the global token
         self.region = nn.Parameter(torch.zeros(width))  # marks a box that the user gave
         self.pointed = nn.Parameter(torch.zeros(2, width))  # marks <objN> and <txtN> among words
@@ -84,6 +103,9 @@ class Connector(nn.Module):
             onehot = torch.nn.functional.one_hot(objects.word, symbols).to(dtype)
             onehot[..., 0] = 0
             x = x + self.word(onehot.flatten(-2))
+        level, extent = ranks(objects.box, objects.valid, picture)
+        most = self.config.max_objects - 1
+        x = x + self.level(level.clamp_max(most)) + self.extent(extent.clamp_max(most))
         return rms_norm(x + self.index(index) + self.picture(picture))
 
     def regions(self, box: Tensor) -> Tensor:

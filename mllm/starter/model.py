@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -40,7 +40,7 @@ class StarterForConditionalGeneration(PreTrainedModel, GenerationMixin):
     main_input_name = "input_ids"
     input_modalities = ["image", "text"]
     _supports_sdpa = True
-    _no_split_modules = ["Block"]
+    _no_split_modules: ClassVar[list[str]] = ["Block"]
 
     def __init__(self, config: StarterConfig) -> None:
         super().__init__(config)
@@ -134,15 +134,13 @@ class StarterForConditionalGeneration(PreTrainedModel, GenerationMixin):
             raise ValueError("the prompt has <image> tokens but no pixel_values were given")
         if found is not None and len(found.valid) != sum(counts):
             raise ValueError(f"the prompts hold {sum(counts)} pictures but {len(found.valid)} were given")
+        def empty(*tail: int, dtype: torch.dtype = torch.float32) -> Tensor:
+            return torch.zeros(b * most, c.max_objects, *tail, dtype=dtype, device=input_ids.device)
+
         spread = Objects(
-            *(
-                torch.zeros(b * most, c.max_objects, *tail, dtype=dt, device=input_ids.device)
-                for tail, dt in (
-                    ((len(c.kinds),), torch.float32), ((len(c.colors),), torch.float32),
-                    ((len(c.sizes),), torch.float32), ((4,), torch.float32), ((c.max_word,), torch.long), ((), torch.bool),
-                )
-            )
-        )
+            empty(len(c.kinds)), empty(len(c.colors)), empty(len(c.sizes)), empty(4),
+            empty(c.max_word, dtype=torch.long), empty(dtype=torch.bool),
+        )  # fmt: skip
         if found is not None:
             rows = torch.tensor([r * most + p for r, n in enumerate(counts) for p in range(n)], device=input_ids.device)
             for field in Objects.__dataclass_fields__:

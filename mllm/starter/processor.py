@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -42,7 +42,7 @@ class StarterImageProcessor(BaseImageProcessor):
     A box in 0..1 of the square times the picture's longer side is the box in the picture's pixels.
     """
 
-    model_input_names = ["pixel_values"]
+    model_input_names: ClassVar[list[str]] = ["pixel_values"]
 
     def __init__(self, side: int = 128, **kwargs: Any) -> None:
         super().__init__(**kwargs)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import pairwise
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -185,7 +186,7 @@ def encode_turn(
     of_box = [numbers.get(i) for i in turn.objects]
     weights = [0.0] * len(ids)
     if mode == THINK:
-        steps = pieces(compact(rationale or turn.rationale or ""), vocabulary, of_box, {}, True) + [ANSWER]
+        steps = [*pieces(compact(rationale or turn.rationale or ""), vocabulary, of_box, {}, True), ANSWER]
         ids += steps
         weights += [1.0] * len(steps)
     answer_at = len(ids)
@@ -255,7 +256,7 @@ class SymbolicEye:
 def word_codes(word: str, length: int) -> np.ndarray:
     """A printed word as [length] indices into CHARSET plus one."""
     codes = [CHARSET.index(ch) + 1 for ch in word if ch in CHARSET][:length]
-    return np.array(codes + [0] * (length - len(codes)), np.int64)
+    return np.array([*codes, *[0] * (length - len(codes))], np.int64)
 
 
 def pointer_numbers(pictures: Sequence[Slots], scenes: Sequence[Scene], config: StarterConfig) -> dict[int, int]:
@@ -284,7 +285,7 @@ def collate(rows: Sequence[Row], config: StarterConfig, parts: int = 4) -> list[
         raise InputError("a batch holds no turns: the scenes gave no questions")
     turns.sort(key=lambda t: _length(*t))
     cuts = [round(len(turns) * i / parts) for i in range(parts + 1)]
-    chunks = [turns[a:b] for a, b in zip(cuts, cuts[1:], strict=False) if b > a]
+    chunks = [turns[a:b] for a, b in pairwise(cuts) if b > a]
     total = sum(sum(s.weights) for _, s in turns)
     return [_batch(chunk, config, total) for chunk in chunks]
 

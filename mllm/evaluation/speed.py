@@ -1,0 +1,78 @@
+"""How long an answer takes: one picture and one question, and ten questions on a picture together or one by one.
+
+    python -m sightline.mllm.evaluation.speed --model FOLDER --json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from statistics import median
+
+from ...errors import SightlineError
+from ..answerer import Answerer, Question
+from .scenes import make_items
+
+SHORT = ("existence", "count", "color", "attribute", "relation", "compare", "region", "ground", "word", "statement")
+
+
+def measure(answerer: Answerer, seed: int, rounds: int) -> dict[str, float]:
+    """Medians over `rounds` pictures, in milliseconds; `one` includes looking at the picture."""
+    items = [i for i in make_items(seed, 40 * rounds, tasks=SHORT) if len(i.images) == 1]
+    by_image: dict[int, list[Question]] = {}
+    images = {id(i.images[0]): i.images[0] for i in items}
+    one, together, apart = [], [], []
+
+    def clock(work: Callable[[], object]) -> float:
+        begun = time.perf_counter()
+        work()
+        return 1000 * (time.perf_counter() - begun)
+
+    for key, image in images.items():
+        seen = answerer.look([image])[0]
+        by_image[key] = [Question(i.turn.question, (seen,), i.turn.region) for i in items if id(i.images[0]) == key]
+    answerer.ask(next(iter(by_image.values()))[:1])  # the first call pays for what is built lazily
+    for key, questions in list(by_image.items())[:rounds]:
+        first = questions[0]
+
+        def whole(image: object = images[key], q: Question = first) -> None:
+            seen = answerer.look([image])
+            answerer.ask([Question(q.text, tuple(seen), q.region, q.mode)])
+
+        one.append(clock(whole))
+        ten = (questions * 10)[:10]
+        together.append(clock(lambda ten=ten: answerer.ask(ten)))  # type: ignore[misc]
+        apart.append(clock(lambda ten=ten: [answerer.ask([q]) for q in ten]))  # type: ignore[misc]
+    return {
+        "one_ms": median(one), "ten_together_ms": median(together), "ten_apart_ms": median(apart),
+        "speedup": median(apart) / median(together), "rounds": rounds,
+    }  # fmt: skip
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line; exits with 2 on bad input."""
+    parser = argparse.ArgumentParser(prog="python -m sightline.mllm.evaluation.speed", description=__doc__)
+    parser.add_argument("--model", required=True, help="folder of a starter")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--rounds", type=int, default=20, help="pictures to measure")
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0: torch's own choice")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args(argv)
+    import torch
+
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    try:
+        figures = measure(Answerer.load(options.model), options.seed, options.rounds)
+    except SightlineError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(json.dumps(figures) if options.json else "\n".join(f"{k:<18}{v:.1f}" for k, v in figures.items()))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
