@@ -18,8 +18,38 @@ eval_app = typer.Typer(help="Measure a model on held-out data.", no_args_is_help
 
 def register(app: typer.Typer) -> None:
     """Add this module's commands."""
+    app.command()(train)
     app.add_typer(eval_app, name="eval")
     app.command()(plan)
+
+
+def train(
+    stage: str = typer.Argument(
+        help="tokenizer, pretrain, instruct or export for the starter; pretrain, instruct or align for public parts."
+    ),
+    config: Path = typer.Option(..., "--config", help="YAML file: mllm/configs/starter-*.yaml or stock-*.yaml."),
+    resume: bool = typer.Option(False, "--resume", help="Go on from the last checkpoint (the starter always does)."),
+) -> None:
+    """Train a core MLLM, one stage at a time: the starter from nothing, or one made of public parts."""
+    if _is_stock(config):
+        from ..mllm.stock.__main__ import main as run
+
+        raise typer.Exit(run([stage, "--config", str(config), *(["--resume"] if resume else [])]))
+    from ..mllm.train import main
+
+    raise typer.Exit(main([stage, "--config", str(config)]))
+
+
+def _is_stock(config: Path) -> bool:
+    """Whether a training config composes public parts: it then names a vision encoder."""
+    import yaml
+
+    try:
+        data = yaml.safe_load(config.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(f"{config} cannot be read as YAML: {error}") from error
+    model = data.get("model") if isinstance(data, dict) else None
+    return isinstance(model, dict) and "vision" in model
 
 
 @eval_app.command()

@@ -130,7 +130,7 @@ class StarterForConditionalGeneration(PreTrainedModel, GenerationMixin):
         counts = [int(n) // c.picture_tokens for n in (input_ids == IMAGE).sum(1)]
         most = max(1, *counts) if counts else 1
         found = objects if objects is not None else self.perceive(pixel_values) if pixel_values is not None else None
-        if found is None and sum(counts):
+        if found is None and any(counts):
             raise ValueError("the prompt has <image> tokens but no pixel_values were given")
         if found is not None and len(found.valid) != sum(counts):
             raise ValueError(f"the prompts hold {sum(counts)} pictures but {len(found.valid)} were given")
@@ -227,7 +227,11 @@ class StarterForConditionalGeneration(PreTrainedModel, GenerationMixin):
         """Positions come from which tokens are pictures, so they are made here, from the whole sequence."""
         mask = kwargs.get("attention_mask")
         kwargs["position_ids"] = self.positions(input_ids, torch.ones_like(input_ids) if mask is None else mask)
-        inputs = super().prepare_inputs_for_generation(input_ids, next_sequence_length=next_sequence_length, **kwargs)
+        inputs = super().prepare_inputs_for_generation(
+            input_ids,  # type: ignore[arg-type]
+            next_sequence_length=next_sequence_length,
+            **kwargs,
+        )
         if inputs["input_ids"].shape[1] != input_ids.shape[1]:
             inputs["region_boxes"] = None  # regions stand in the prompt, which the cache holds now
         return dict(inputs)

@@ -145,7 +145,7 @@ class StarterProcessor(ProcessorMixin):
                         prompt, found = codec.replace(prompt, *size, "<region>") if not given else (prompt, [])
                         given = given or found
                 side = max(size)
-                boxes += [tuple(v / side for v in box) for box in given]  # type: ignore[misc]
+                boxes += [tuple(v / side for v in box) for box in given]
             if prompt.count("<region>") != len(given):
                 raise InputError(
                     f"prompt {i} has {prompt.count('<region>')} <region> marks but {len(given)} boxes; give `regions`"

@@ -180,7 +180,7 @@ def encode_turn(
                 regions.append((x1 / width, y1 / height, x2 / width, y2 / height))
                 if turn.objects and turn.objects[0] in numbers:
                     matches.append((at, (numbers[turn.objects[0]],)))
-    words = {objects[i].word: numbers[i] for i in turn.objects if i in numbers and objects[i].word}
+    words = {word: numbers[i] for i in turn.objects if i in numbers and (word := objects[i].word)}
     if turn.task == "statement" or turn.answer in ("yes", "no"):
         words = {}
     of_box = [numbers.get(i) for i in turn.objects]
@@ -302,7 +302,7 @@ def _batch(turns: Sequence[tuple[Row, Sample]], config: StarterConfig, total: fl
     m = config.max_objects * max(1, *map(len, pictures))
     ids, positions = np.zeros((n, t), np.int64), np.zeros((n, t), np.int64)
     weights, slot = np.zeros((n, t), np.float32), np.full((n, t), -1000, np.int64)
-    objects = {
+    objects: dict[str, Any] = {
         "kind": np.zeros((n, m, len(config.kinds)), np.float32), "color": np.zeros((n, m, len(config.colors)), np.float32),
         "size": np.zeros((n, m, len(config.sizes)), np.float32), "box": np.zeros((n, m, 4), np.float32),
         "word": np.zeros((n, m, config.max_word), np.int64), "valid": np.zeros((n, m), bool),
