@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import queue
 import signal
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -255,8 +256,9 @@ def _run_workers(
         )
         for index in range(workers)
     ]
-    for process in processes:
-        process.start()
+    with _deaf_to_interrupts():
+        for process in processes:
+            process.start()
     problem: str | None = None
     try:
         while True:
@@ -281,6 +283,19 @@ def _run_workers(
         raise InputError(problem)
     if dead:
         raise SightlineError(f"a worker process ended with code {dead[0].exitcode}; run again with --resume")
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Processes started within ignore Ctrl-C, which a terminal sends to all: the parent alone answers it, in one line."""
+    if threading.current_thread() is not threading.main_thread():  # signals belong to the main thread
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _worker(settings: Settings, pictures: Sequence[str], messages: Any, parent: int) -> None:

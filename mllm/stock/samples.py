@@ -155,7 +155,8 @@ def open_picture(path: str) -> Image:
             return ImageOps.exif_transpose(picture).convert("RGB")
     except FileNotFoundError as error:
         raise ImageError(f"{path}: no such picture; does the data section's images folder fit?") from error
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+    # ultralytics, once imported, swaps PIL's open for one that looks for a HEIF decoder: hence ImportError
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, ImportError) as error:
         raise ImageError(
             f"{path} is not a picture that can be read: {' '.join(str(error).split())[:150]}"
         ) from error
