@@ -27,8 +27,12 @@ def train(
     stage: str = typer.Argument(
         help="tokenizer, pretrain, instruct or export for the starter; pretrain, instruct or align for public parts."
     ),
-    config: Path = typer.Option(..., "--config", help="YAML file: mllm/configs/starter-*.yaml or stock-*.yaml."),
-    resume: bool = typer.Option(False, "--resume", help="Go on from the last checkpoint (the starter always does)."),
+    config: Path = typer.Option(
+        ..., "--config", help="YAML file: mllm/configs/starter-*.yaml or stock-*.yaml."
+    ),
+    resume: bool = typer.Option(
+        False, "--resume", help="Go on from the last checkpoint (the starter always does)."
+    ),
 ) -> None:
     """Train a core MLLM, one stage at a time: the starter from nothing, or one made of public parts."""
     if _is_stock(config):

@@ -23,7 +23,9 @@ class Seen:
     objects: Objects  # [1, max_objects]
     size: tuple[int, int]  # width, height
 
-    def found(self, processor: StarterProcessor, model: StarterForConditionalGeneration) -> list[dict[str, Any]]:
+    def found(
+        self, processor: StarterProcessor, model: StarterForConditionalGeneration
+    ) -> list[dict[str, Any]]:
         """What perception found, in pixels: kind, colour, size word, box, score of the kind, and the printed word."""
         from .starter.connector import decode_word
 
@@ -84,7 +86,9 @@ class Answerer:
         folder = Path(folder)
         for name in ("config.json", "model.safetensors", "tokenizer.json"):
             if not (folder / name).is_file():
-                raise ModelFileError(f"{folder} is no starter: {name} is missing; make one with `save_pretrained`")
+                raise ModelFileError(
+                    f"{folder} is no starter: {name} is missing; make one with `save_pretrained`"
+                )
         try:
             model = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32)
             processor = AutoProcessor.from_pretrained(folder)
@@ -127,8 +131,12 @@ class Answerer:
         generation.setdefault("do_sample", False)
         for at in range(0, len(questions), batch):
             part = questions[at : at + batch]
-            prompts = [self.prompt(q).replace("<image>", "<image>" * self.processor.picture_tokens) for q in part]
-            inputs = self.processor.tokenizer(prompts, padding=True, add_special_tokens=False, return_tensors="pt")
+            prompts = [
+                self.prompt(q).replace("<image>", "<image>" * self.processor.picture_tokens) for q in part
+            ]
+            inputs = self.processor.tokenizer(
+                prompts, padding=True, add_special_tokens=False, return_tensors="pt"
+            )
             regions = []
             for q in part:
                 if q.region is not None:
@@ -146,7 +154,9 @@ class Answerer:
                 **generation,
             )
             new = out[:, inputs["input_ids"].shape[1] :].tolist()
-            per = len(new) // len(part)  # beams and samples return several a question; the first is the answer
+            per = len(new) // len(
+                part
+            )  # beams and samples return several a question; the first is the answer
             replies += [self._reply(q, new[i * per]) for i, q in enumerate(part)]
         return replies
 
@@ -172,7 +182,7 @@ class Answerer:
 
     def caption(self, picture: Seen, detailed: bool = False) -> str:
         """A sentence on the picture, or one on each thing in it."""
-        text = "Describe the image in detail." if detailed else "Describe the image briefly."
+        text = "Describe the picture in detail." if detailed else "Describe the picture briefly."
         return self.ask([Question(text, (picture,))])[0].text
 
     def describe(self, picture: Seen, region: Box) -> str:

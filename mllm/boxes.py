@@ -46,7 +46,9 @@ class BoxCodec:
         if self.bins < 0 or (self.bins < 2 and self.style == "location"):
             raise InputError(f"BoxCodec: {self.bins} bins cannot name places; give 2 or more")
 
-    def encode(self, boxes: Sequence[Box], width: float, height: float, labels: Sequence[str] | None = None) -> str:
+    def encode(
+        self, boxes: Sequence[Box], width: float, height: float, labels: Sequence[str] | None = None
+    ) -> str:
         """Boxes in pixels of a picture of `width` x `height` -> text. `labels` are written by the qwen style only."""
         _check_size(width, height)
         if labels is not None and len(labels) != len(boxes):
@@ -62,7 +64,8 @@ class BoxCodec:
         if self.style == "location":
             top = self.bins - 1
             return "".join(
-                "".join(f"<loc{min(top, max(0, round(v * top)))}>" for v in _normal(box, width, height)) for box in boxes
+                "".join(f"<loc{min(top, max(0, round(v * top)))}>" for v in _normal(box, width, height))
+                for box in boxes
             )
         return (
             "["
@@ -102,7 +105,9 @@ class BoxCodec:
             for match in re.finditer(r"\"bbox_2d\"\s*:\s*" + _PLAIN.pattern, text):
                 scale = side if self.bins else (1.0,) * 4
                 values = [float(v) / (self.bins or 1) for v in match.groups()]
-                found.append((match.start(), match.end(), [v * s for v, s in zip(values, scale, strict=True)]))
+                found.append(
+                    (match.start(), match.end(), [v * s for v, s in zip(values, scale, strict=True)])
+                )
         else:
             for match in re.finditer(rf"{_GROUP.pattern}|{_PLAIN.pattern}", text):
                 for part in match.group().strip("[]").split(";"):
@@ -111,7 +116,9 @@ class BoxCodec:
                     except ValueError:
                         continue
                     if len(values) == 4:
-                        found.append((match.start(), match.end(), [v * s for v, s in zip(values, side, strict=True)]))
+                        found.append(
+                            (match.start(), match.end(), [v * s for v, s in zip(values, side, strict=True)])
+                        )
         return found
 
 
@@ -121,9 +128,7 @@ def _check_size(width: float, height: float) -> None:
 
 
 def _normal(box: Box, width: float, height: float) -> list[float]:
-    return [
-        min(1.0, max(0.0, v / s)) for v, s in zip(box, (width, height, width, height), strict=True)
-    ]
+    return [min(1.0, max(0.0, v / s)) for v, s in zip(box, (width, height, width, height), strict=True)]
 
 
 def _tidy(values: Sequence[float], width: float, height: float) -> Box:

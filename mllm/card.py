@@ -1,6 +1,6 @@
 """The model card of a trained starter, written from measured figures: nothing in it is typed in by hand but the prose.
 
-    python -m sightline.mllm.card --model FOLDER --scenes seen.json held-out.json --perception eyes.json --notes notes.md
+python -m sightline.mllm.card --model FOLDER --scenes seen.json held-out.json --perception eyes.json --notes notes.md
 """
 
 from __future__ import annotations
@@ -58,7 +58,9 @@ def _table(result: dict[str, Any]) -> str:
     for task, t in result["tasks"].items():
         cells = ["-" if t[k] is None else f"{t[k]:.3f}" for k in ("majority", "blind")]
         low, high = t["ci"]
-        lines.append(f"| {task} | {t['accuracy']:.3f} | {low:.3f} - {high:.3f} | {cells[0]} | {cells[1]} | {t['n']} |")
+        lines.append(
+            f"| {task} | {t['accuracy']:.3f} | {low:.3f} - {high:.3f} | {cells[0]} | {cells[1]} | {t['n']} |"
+        )
     return "\n".join(lines)
 
 

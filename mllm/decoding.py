@@ -66,7 +66,8 @@ class VisualContrast(LogitsProcessor):
             if "position_ids" in self.inputs:
                 last = self.inputs["position_ids"][:, -1:]
                 kwargs["position_ids"] = last + torch.arange(
-                    self.seen - self.inputs["input_ids"].shape[1] + 1, input_ids.shape[1] - self.inputs["input_ids"].shape[1] + 1
+                    self.seen - self.inputs["input_ids"].shape[1] + 1,
+                    input_ids.shape[1] - self.inputs["input_ids"].shape[1] + 1,
                 )
         out = self.model(**kwargs, past_key_values=self.cache, use_cache=True)
         self.cache, self.seen = out.past_key_values, input_ids.shape[1]
@@ -76,7 +77,9 @@ class VisualContrast(LogitsProcessor):
         return contrast.masked_fill(torch.isinf(self.plausible(input_ids, plain)), -torch.inf)
 
 
-def contrast_with(model: Any, inputs: dict[str, Any], objects: Any, alpha: float = 1.0, beta: float = 0.1) -> VisualContrast:
+def contrast_with(
+    model: Any, inputs: dict[str, Any], objects: Any, alpha: float = 1.0, beta: float = 0.1
+) -> VisualContrast:
     """`VisualContrast` for a starter: the same prompt with other `objects` (those of a distorted picture)."""
     tokens, valid, mask = model._prepare(inputs["input_ids"], inputs.get("attention_mask"), None, objects)
     prepared = {

@@ -60,7 +60,9 @@ def train_tokenizer(texts: Iterable[str], size: int, pointers: int) -> PreTraine
 
     reserved = 2 * pointers + len(SPECIAL_TOKENS)
     if size < reserved + 256:
-        raise InputError(f"a vocabulary of {size} cannot hold 256 bytes and {reserved} reserved tokens; make it larger")
+        raise InputError(
+            f"a vocabulary of {size} cannot hold 256 bytes and {reserved} reserved tokens; make it larger"
+        )
     tokenizer = Tokenizer(models.BPE())
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Replace(Regex(_OPEN), " ")])
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(

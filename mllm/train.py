@@ -20,7 +20,9 @@ from ..errors import SightlineError
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line; exits with 2 on bad input."""
     parser = argparse.ArgumentParser(
-        prog="python -m sightline.mllm.train", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m sightline.mllm.train",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("stage", choices=("tokenizer", "pretrain", "instruct", "export"))
     parser.add_argument("--config", required=True, help="YAML file of the stage")

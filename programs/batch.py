@@ -8,7 +8,6 @@ import multiprocessing
 import os
 import queue
 import signal
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence

@@ -1,6 +1,6 @@
 """How well perception sees: recall and precision of detections, their kinds, colours, sizes, boxes, and words read.
 
-    python -m sightline.mllm.evaluation.perception --model FOLDER --seed 0 --scenes 500 --json
+python -m sightline.mllm.evaluation.perception --model FOLDER --seed 0 --scenes 500 --json
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ def evaluate_perception(answerer: Answerer, seed: int, scenes: int) -> dict[str,
         found = s.found(answerer.processor, answerer.model)
         objects = list(d.scene.objects)
         pairs = sorted(
-            ((iou(f["box"], o.box), i, j) for i, f in enumerate(found) for j, o in enumerate(objects)), reverse=True
+            ((iou(f["box"], o.box), i, j) for i, f in enumerate(found) for j, o in enumerate(objects)),
+            reverse=True,
         )
         used_f: set[int] = set()
         used_o: set[int] = set()
@@ -67,21 +68,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The command line; exits with 2 on bad input."""
     from ..answerer import Answerer
 
-    parser = argparse.ArgumentParser(prog="python -m sightline.mllm.evaluation.perception", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m sightline.mllm.evaluation.perception", description=__doc__
+    )
     parser.add_argument("--model", required=True, help="folder of a starter")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--scenes", type=int, default=500)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(argv)
     try:
-        figures: dict[str, Any] = evaluate_perception(Answerer.load(options.model), options.seed, options.scenes)
+        figures: dict[str, Any] = evaluate_perception(
+            Answerer.load(options.model), options.seed, options.scenes
+        )
     except SightlineError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     if options.json:
         print(json.dumps(figures))
     else:
-        print("\n".join(f"{k:<10}{v:.4f}" if isinstance(v, float) else f"{k:<10}{v}" for k, v in figures.items()))
+        print(
+            "\n".join(
+                f"{k:<10}{v:.4f}" if isinstance(v, float) else f"{k:<10}{v}" for k, v in figures.items()
+            )
+        )
     return 0
 
 

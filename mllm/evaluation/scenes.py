@@ -1,6 +1,6 @@
 """Accuracy on held-out scenes, task by task, beside what guessing and a wrong picture give.
 
-    python -m sightline.mllm.evaluation.scenes --model FOLDER --seed 0 --questions 2000 --json
+python -m sightline.mllm.evaluation.scenes --model FOLDER --seed 0 --questions 2000 --json
 """
 
 from __future__ import annotations
@@ -40,7 +40,9 @@ class Item:
     images: tuple[Any, ...]
 
 
-def make_items(seed: int, questions: int, phrasing: str = "train", tasks: Sequence[str] = (), pairs: float = 0.06) -> list[Item]:
+def make_items(
+    seed: int, questions: int, phrasing: str = "train", tasks: Sequence[str] = (), pairs: float = 0.06
+) -> list[Item]:
     """`questions` questions about scenes of the test split, which no training seed can draw.
 
     Args:
@@ -100,7 +102,10 @@ def named_kinds(text: str, language: str) -> Counter[str]:
         if language == "zh":
             hit = kind.zh in text
         else:
-            hit = re.search(rf"\b({re.escape(name)}|{re.escape(vocabulary.plural(name))})\b", text.lower()) is not None
+            hit = (
+                re.search(rf"\b({re.escape(name)}|{re.escape(vocabulary.plural(name))})\b", text.lower())
+                is not None
+            )
         if hit:
             found[name] = 1
     return found
@@ -109,7 +114,9 @@ def named_kinds(text: str, language: str) -> Counter[str]:
 def score(turn: Turn, reply: Reply) -> float:
     """1 or 0; for captions the F1 of the kinds named."""
     if turn.task == "ground":
-        return float(same_boxes(reply.boxes, turn.boxes) if turn.boxes else normal(reply.text) == normal(turn.answer))
+        return float(
+            same_boxes(reply.boxes, turn.boxes) if turn.boxes else normal(reply.text) == normal(turn.answer)
+        )
     if turn.task == "caption":
         true = named_kinds(re.sub(r"<box:\d+>", "", turn.answer), turn.language)
         said = named_kinds(reply.text, turn.language)
@@ -126,14 +133,18 @@ def interval(values: Sequence[float], seed: int = 0, draws: int = 1000) -> tuple
     return round(float(low), 4), round(float(high), 4)
 
 
-def evaluate(answerer: Answerer, items: Sequence[Item], mode: str = "think", blind: bool = True) -> dict[str, Any]:
+def evaluate(
+    answerer: Answerer, items: Sequence[Item], mode: str = "think", blind: bool = True
+) -> dict[str, Any]:
     """Ask everything, once with the right pictures and once with those of another scene.
 
     Returns:
         `tasks`: for each task `accuracy` with its 95% interval `ci`, `majority` (always the commonest answer of
         its language), `blind` (another scene's picture) and `n`; `ms_per_answer` is the batched time of one answer.
     """
-    items = sorted(items, key=lambda i: (i.turn.task, len(i.turn.answer)))  # like with like: short batches end soon
+    items = sorted(
+        items, key=lambda i: (i.turn.task, len(i.turn.answer))
+    )  # like with like: short batches end soon
     pictures = [image for item in items for image in item.images]
     unique = {id(image): image for image in pictures}
     seen = dict(zip(unique, answerer.look(list(unique.values())), strict=True))
@@ -147,7 +158,8 @@ def evaluate(answerer: Answerer, items: Sequence[Item], mode: str = "think", bli
         step = max(1, len(singles) // 2)
         wrong = {id(s): singles[(i + step) % len(singles)] for i, s in enumerate(singles)}
         asked = [
-            _question(item, wrong.get(id(s), tuple(reversed(s))), mode) for item, s in zip(items, shown, strict=True)
+            _question(item, wrong.get(id(s), tuple(reversed(s))), mode)
+            for item, s in zip(items, shown, strict=True)
         ]
         others = answerer.ask(asked)
     tasks: dict[str, Any] = {}
@@ -163,10 +175,18 @@ def evaluate(answerer: Answerer, items: Sequence[Item], mode: str = "think", bli
             "accuracy": round(float(np.mean(right)), 4),
             "ci": interval(right),
             "majority": round(top / len(at), 4) if task not in ("ground", "caption") else None,
-            "blind": round(float(np.mean([score(items[k].turn, others[k]) for k in at])), 4) if others else None,
+            # A task of words alone has no picture to take away.
+            "blind": round(float(np.mean([score(items[k].turn, others[k]) for k in at])), 4)
+            if others and not all(items[k].turn.words_only for k in at)
+            else None,
             "n": len(at),
         }
-    return {"tasks": tasks, "n": len(items), "mode": mode, "ms_per_answer": round(1000 * spent / max(1, len(items)), 2)}
+    return {
+        "tasks": tasks,
+        "n": len(items),
+        "mode": mode,
+        "ms_per_answer": round(1000 * spent / max(1, len(items)), 2),
+    }
 
 
 def _question(item: Item, shown: tuple[Seen, ...], mode: str) -> Question:
@@ -181,8 +201,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--model", required=True, help="folder of a starter")
     parser.add_argument("--seed", type=int, default=0, help="stream of held-out scenes")
     parser.add_argument("--questions", type=int, default=2000)
-    parser.add_argument("--phrasing", choices=("train", "test"), default="train", help="wordings seen or held out")
-    parser.add_argument("--mode", choices=("think", "answer"), default="think", help="rationale first, or the answer at once")
+    parser.add_argument(
+        "--phrasing", choices=("train", "test"), default="train", help="wordings seen or held out"
+    )
+    parser.add_argument(
+        "--mode", choices=("think", "answer"), default="think", help="rationale first, or the answer at once"
+    )
     parser.add_argument("--tasks", nargs="*", default=(), choices=TASKS)
     parser.add_argument("--no-blind", action="store_true", help="skip the wrong-picture baseline")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0: torch's own choice")
@@ -207,7 +231,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     for task, t in result["tasks"].items():
         low, high = t["ci"]
         cells = ["-" if t[k] is None else f"{t[k]:.3f}" for k in ("majority", "blind")]
-        print(f"{task:<14}{t['accuracy']:>9.3f}{f'{low:.3f} - {high:.3f}':>18}{cells[0]:>10}{cells[1]:>8}{t['n']:>7}")
+        print(
+            f"{task:<14}{t['accuracy']:>9.3f}{f'{low:.3f} - {high:.3f}':>18}{cells[0]:>10}{cells[1]:>8}{t['n']:>7}"
+        )
     return 0
 
 

@@ -1,6 +1,6 @@
 """How long an answer takes: one picture and one question, and ten questions on a picture together or one by one.
 
-    python -m sightline.mllm.evaluation.speed --model FOLDER --json
+python -m sightline.mllm.evaluation.speed --model FOLDER --json
 """
 
 from __future__ import annotations
@@ -16,7 +16,18 @@ from ...errors import SightlineError
 from ..answerer import Answerer, Question
 from .scenes import make_items
 
-SHORT = ("existence", "count", "color", "attribute", "relation", "compare", "region", "ground", "word", "statement")
+SHORT = (
+    "existence",
+    "count",
+    "color",
+    "attribute",
+    "relation",
+    "compare",
+    "region",
+    "ground",
+    "word",
+    "statement",
+)
 
 
 def measure(answerer: Answerer, seed: int, rounds: int) -> dict[str, float]:
@@ -33,7 +44,9 @@ def measure(answerer: Answerer, seed: int, rounds: int) -> dict[str, float]:
 
     for key, image in images.items():
         seen = answerer.look([image])[0]
-        by_image[key] = [Question(i.turn.question, (seen,), i.turn.region) for i in items if id(i.images[0]) == key]
+        by_image[key] = [
+            Question(i.turn.question, (seen,), i.turn.region) for i in items if id(i.images[0]) == key
+        ]
     answerer.ask(next(iter(by_image.values()))[:1])  # the first call pays for what is built lazily
     for key, questions in list(by_image.items())[:rounds]:
         first = questions[0]

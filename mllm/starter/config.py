@@ -7,7 +7,17 @@ from typing import Any, ClassVar
 from transformers import PretrainedConfig
 
 # Special tokens, in vocabulary order; their ids are 0..len-1.
-SPECIAL_TOKENS = ("<pad>", "<eos>", "<image>", "<region>", "<user>", "<assistant>", "<think>", "<answer>", "<plan>")
+SPECIAL_TOKENS = (
+    "<pad>",
+    "<eos>",
+    "<image>",
+    "<region>",
+    "<user>",
+    "<assistant>",
+    "<think>",
+    "<answer>",
+    "<plan>",
+)
 PAD, EOS, IMAGE, REGION, USER, ASSISTANT, THINK, ANSWER, PLAN = range(len(SPECIAL_TOKENS))
 
 # Characters that a printed word may hold; 0 stands for "no character".

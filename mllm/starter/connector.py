@@ -80,7 +80,9 @@ class Connector(nn.Module):
         self.index = nn.Embedding(config.max_objects, width)  # objects stand from left to right
         self.level = nn.Embedding(config.max_objects, width)  # how many objects of the picture are higher
         self.extent = nn.Embedding(config.max_objects, width)  # how many have a smaller box
-        self.picture = nn.Embedding(config.max_pictures, width)  # added to objects and used as the global token
+        self.picture = nn.Embedding(
+            config.max_pictures, width
+        )  # added to objects and used as the global token
         self.region = nn.Parameter(torch.zeros(width))  # marks a box that the user gave
         self.pointed = nn.Parameter(torch.zeros(2, width))  # marks <objN> and <txtN> among words
 
@@ -96,7 +98,11 @@ class Connector(nn.Module):
     def forward(self, objects: Objects, picture: Tensor, index: Tensor) -> Tensor:
         """Objects [B, M] with picture and index [B, M] (both long) -> tokens [B, M, C], normalised."""
         dtype = self.kind.weight.dtype
-        x = self.kind(objects.kind.to(dtype)) + self.color(objects.color.to(dtype)) + self.size(objects.size.to(dtype))
+        x = (
+            self.kind(objects.kind.to(dtype))
+            + self.color(objects.color.to(dtype))
+            + self.size(objects.size.to(dtype))
+        )
         x = x + self.box(box_features(objects.box.float()).to(dtype))
         if bool(objects.word.any()):
             symbols = len(CHARSET) + 1

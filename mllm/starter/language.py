@@ -21,7 +21,9 @@ from .config import ASSISTANT, IMAGE, PAD, REGION, USER, StarterConfig
 
 def rms_norm(x: Tensor) -> Tensor:
     """Scale the last dimension to unit root mean square (no learned gain)."""
-    return x * torch.rsqrt((x * x).mean(-1, keepdim=True) + 1e-6)  # a third of the time of F.rms_norm's backward pass
+    return x * torch.rsqrt(
+        (x * x).mean(-1, keepdim=True) + 1e-6
+    )  # a third of the time of F.rms_norm's backward pass
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
@@ -43,7 +45,9 @@ class Attention(nn.Module):
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor, cache: Any | None) -> Tensor:
         """x [B, T, C]; mask [B, 1, T, S] is True where a query may look; S counts cached keys too."""
         b, t, c = x.shape
-        q, k, v = self.qkv(x).view(b, t, 3, self.heads, c // self.heads).permute(2, 0, 3, 1, 4)  # [B, H, T, D]
+        q, k, v = (
+            self.qkv(x).view(b, t, 3, self.heads, c // self.heads).permute(2, 0, 3, 1, 4)
+        )  # [B, H, T, D]
         q, k = rotate(rms_norm(q), cos, sin), rotate(rms_norm(k), cos, sin)
         if cache is not None:
             k, v = cache.update(k, v, self.layer)
@@ -104,7 +108,9 @@ class PointerHead(nn.Module):
         """x [B, T, C], objects [B, M, C], visible [B, T, M] -> [B, T, 2, M]: pointer and reading logits."""
         b, t, c = x.shape
         q = self.query(x).view(b, t, 2, c)
-        logits = torch.einsum("btac,bmc->btam", q, self.key(objects)) / c**0.5 + self.bias.to(x.dtype)[:, None]
+        logits = (
+            torch.einsum("btac,bmc->btam", q, self.key(objects)) / c**0.5 + self.bias.to(x.dtype)[:, None]
+        )
         return logits.masked_fill(~visible[:, :, None], -1e4)
 
 
@@ -136,7 +142,9 @@ class LanguageModel(nn.Module):
     def rotary(self, positions: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """positions [B, T] -> cos, sin [B, 1, T, D/2]."""
         half = self.config.head_dim // 2
-        rates = self.config.rope_theta ** (-torch.arange(half, device=positions.device, dtype=torch.float32) / half)
+        rates = self.config.rope_theta ** (
+            -torch.arange(half, device=positions.device, dtype=torch.float32) / half
+        )
         angle = positions[:, None, :, None].float() * rates
         return angle.cos().to(dtype), angle.sin().to(dtype)
 
@@ -168,5 +176,7 @@ class LanguageModel(nn.Module):
         full[..., :count] = scores
         logits[..., c.pointer_start : c.pointer_start + c.pointers] = full[:, :, 0]
         logits[..., c.reading_start : c.reading_start + c.pointers] = full[:, :, 1]
-        logits[..., [PAD, IMAGE, REGION, USER, ASSISTANT]] = -1e4  # marks of a prompt, never part of an answer
+        logits[
+            ..., [PAD, IMAGE, REGION, USER, ASSISTANT]
+        ] = -1e4  # marks of a prompt, never part of an answer
         return logits

@@ -76,7 +76,9 @@ class StarterForConditionalGeneration(PreTrainedModel, GenerationMixin):
         weight = self.perception.kind.weight
         training = self.perception.training
         self.perception.eval()
-        objects = self.perception.detect(pixel_values.to(weight.dtype).contiguous(memory_format=torch.channels_last))
+        objects = self.perception.detect(
+            pixel_values.to(weight.dtype).contiguous(memory_format=torch.channels_last)
+        )
         self.perception.train(training)
         words = {self.config.kinds.index(k) for k in self.config.word_kinds}
         self.reader.read_into(objects, pixel_values, words)
@@ -111,7 +113,9 @@ class StarterForConditionalGeneration(PreTrainedModel, GenerationMixin):
             number = input_ids - start
             at = (number >= 0) & (number < objects.shape[1])
             if bool(at.any()):
-                content = objects.gather(1, number.clamp(0, objects.shape[1] - 1)[..., None].expand(-1, -1, c.hidden_size))
+                content = objects.gather(
+                    1, number.clamp(0, objects.shape[1] - 1)[..., None].expand(-1, -1, c.hidden_size)
+                )
                 x = torch.where(at[..., None], content + self.connector.pointed[kind].to(x.dtype), x)
         return x
 
@@ -121,7 +125,11 @@ class StarterForConditionalGeneration(PreTrainedModel, GenerationMixin):
         return words.long().cumsum(1)
 
     def _prepare(
-        self, input_ids: Tensor, attention_mask: Tensor | None, pixel_values: Tensor | None, objects: Objects | None
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None,
+        pixel_values: Tensor | None,
+        objects: Objects | None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Object tokens [B, M, C], their validity [B, M], and the attention mask with absent objects masked."""
         c = self.config
@@ -129,11 +137,18 @@ class StarterForConditionalGeneration(PreTrainedModel, GenerationMixin):
         mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask.clone()
         counts = [int(n) // c.picture_tokens for n in (input_ids == IMAGE).sum(1)]
         most = max(1, *counts) if counts else 1
-        found = objects if objects is not None else self.perceive(pixel_values) if pixel_values is not None else None
+        found = (
+            objects
+            if objects is not None
+            else self.perceive(pixel_values)
+            if pixel_values is not None
+            else None
+        )
         if found is None and any(counts):
             raise ValueError("the prompt has <image> tokens but no pixel_values were given")
         if found is not None and len(found.valid) != sum(counts):
             raise ValueError(f"the prompts hold {sum(counts)} pictures but {len(found.valid)} were given")
+
         def empty(*tail: int, dtype: torch.dtype = torch.float32) -> Tensor:
             return torch.zeros(b * most, c.max_objects, *tail, dtype=dtype, device=input_ids.device)
 
@@ -142,7 +157,9 @@ class StarterForConditionalGeneration(PreTrainedModel, GenerationMixin):
             empty(c.max_word, dtype=torch.long), empty(dtype=torch.bool),
         )  # fmt: skip
         if found is not None:
-            rows = torch.tensor([r * most + p for r, n in enumerate(counts) for p in range(n)], device=input_ids.device)
+            rows = torch.tensor(
+                [r * most + p for r, n in enumerate(counts) for p in range(n)], device=input_ids.device
+            )
             for field in Objects.__dataclass_fields__:
                 getattr(spread, field)[rows] = getattr(found, field).to(getattr(spread, field).dtype)
         rows_of = spread.map(lambda t: t.view(b, most * c.max_objects, *t.shape[2:]))
@@ -175,7 +192,9 @@ class StarterForConditionalGeneration(PreTrainedModel, GenerationMixin):
         where they have been encoded already (`generate` does so). `attention_mask` [B, S] covers cached tokens too.
         """
         if object_tokens is None:
-            object_tokens, object_valid, attention_mask = self._prepare(input_ids, attention_mask, pixel_values, None)
+            object_tokens, object_valid, attention_mask = self._prepare(
+                input_ids, attention_mask, pixel_values, None
+            )
         assert object_valid is not None
         b, t = input_ids.shape
         past = past_key_values.get_seq_length() if past_key_values is not None else 0
@@ -203,7 +222,9 @@ class StarterForConditionalGeneration(PreTrainedModel, GenerationMixin):
         logits = self.language.logits(kept, object_tokens, visible[:, : kept.shape[1]]).float()
         loss = None
         if labels is not None:
-            loss = nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten(), ignore_index=-100)
+            loss = nn.functional.cross_entropy(
+                logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten(), ignore_index=-100
+            )
         return StarterOutput(loss=loss, logits=logits, past_key_values=past_key_values, objects=object_tokens)
 
     @torch.no_grad()
@@ -226,7 +247,9 @@ class StarterForConditionalGeneration(PreTrainedModel, GenerationMixin):
     ) -> dict[str, Any]:
         """Positions come from which tokens are pictures, so they are made here, from the whole sequence."""
         mask = kwargs.get("attention_mask")
-        kwargs["position_ids"] = self.positions(input_ids, torch.ones_like(input_ids) if mask is None else mask)
+        kwargs["position_ids"] = self.positions(
+            input_ids, torch.ones_like(input_ids) if mask is None else mask
+        )
         inputs = super().prepare_inputs_for_generation(
             input_ids,  # type: ignore[arg-type]
             next_sequence_length=next_sequence_length,

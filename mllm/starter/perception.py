@@ -45,9 +45,15 @@ class Perception(nn.Module):
             nn.Conv2d(3, c1, 4, stride=2, padding=1, bias=False), norm(c1), nn.ReLU(),
             nn.Conv2d(c1, c2, 4, stride=2, padding=1, bias=False), norm(c2), nn.ReLU(),
         )  # fmt: skip
-        self.mid = nn.Sequential(nn.Conv2d(c2, c3, 4, stride=2, padding=1, bias=False), norm(c3), nn.ReLU(), Residual(c3))
+        self.mid = nn.Sequential(
+            nn.Conv2d(c2, c3, 4, stride=2, padding=1, bias=False), norm(c3), nn.ReLU(), Residual(c3)
+        )
         self.deep = nn.Sequential(
-            nn.Conv2d(c3, c4, 4, stride=2, padding=1, bias=False), norm(c4), nn.ReLU(), Residual(c4), Residual(c4)
+            nn.Conv2d(c3, c4, 4, stride=2, padding=1, bias=False),
+            norm(c4),
+            nn.ReLU(),
+            Residual(c4),
+            Residual(c4),
         )
         self.to_mid = nn.Sequential(nn.Conv2d(c4, c3, 1, bias=False), norm(c3))
         self.to_fine = nn.Sequential(nn.Conv2d(c3, c2, 1, bias=False), norm(c2))
@@ -76,8 +82,12 @@ class Perception(nn.Module):
         fine = self.stem(pixels)  # [B, c2, S/4, S/4]
         mid = self.mid(fine)  # [B, c3, S/8, S/8]
         deep = self.deep(mid)  # [B, c4, S/16, S/16]
-        mid = self.mid_out(F.relu(mid + F.interpolate(self.to_mid(deep), size=mid.shape[-2:], mode="nearest")))
-        x = self.fine_out(F.relu(fine + F.interpolate(self.to_fine(mid), size=fine.shape[-2:], mode="nearest")))
+        mid = self.mid_out(
+            F.relu(mid + F.interpolate(self.to_mid(deep), size=mid.shape[-2:], mode="nearest"))
+        )
+        x = self.fine_out(
+            F.relu(fine + F.interpolate(self.to_fine(mid), size=fine.shape[-2:], mode="nearest"))
+        )
         return {
             "kind": self.kind(x),
             "color": self.color(x),
@@ -119,7 +129,9 @@ class Perception(nn.Module):
             found: list[tuple[Tensor, Tensor]] = []  # box, votes (weights of the cells that merge)
             if len(likely):
                 weight, box, named = score[i, likely], boxes[i, likely], kind[i, likely, :-1]
-                corner = torch.minimum(box[:, None, 2:], box[None, :, 2:]) - torch.maximum(box[:, None, :2], box[None, :, :2])
+                corner = torch.minimum(box[:, None, 2:], box[None, :, 2:]) - torch.maximum(
+                    box[:, None, :2], box[None, :, :2]
+                )
                 both = corner.clamp_min(0).prod(-1)  # [L, L] shared areas
                 area = (box[:, 2:] - box[:, :2]).prod(-1)
                 same = both / (area[:, None] + area[None] - both + 1e-9) > c.detect_overlap

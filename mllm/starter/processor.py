@@ -57,7 +57,9 @@ class StarterImageProcessor(BaseImageProcessor):
         """A PIL picture or an RGB array [H, W, 3] -> uint8 [side, side, 3]."""
         from PIL import Image
 
-        picture = (image if isinstance(image, Image.Image) else Image.fromarray(np.asarray(image))).convert("RGB")
+        picture = (image if isinstance(image, Image.Image) else Image.fromarray(np.asarray(image))).convert(
+            "RGB"
+        )
         width, height = picture.size
         scale = self.side / max(width, height)
         if scale != 1.0:
@@ -77,7 +79,9 @@ def flatten(images: Any) -> list[Any]:
 
 def picture_size(image: Any) -> tuple[int, int]:
     """Width and height of a PIL picture or an array [H, W, 3]."""
-    return image.size if hasattr(image, "getbands") else (np.asarray(image).shape[1], np.asarray(image).shape[0])
+    return (
+        image.size if hasattr(image, "getbands") else (np.asarray(image).shape[1], np.asarray(image).shape[0])
+    )
 
 
 class StarterProcessor(ProcessorMixin):
@@ -131,7 +135,9 @@ class StarterProcessor(ProcessorMixin):
         pictures = flatten(images) if images is not None else []
         marks = sum(p.count("<image>") for p in prompts)
         if marks != len(pictures):
-            raise InputError(f"the prompts have {marks} <image> marks but {len(pictures)} pictures were given")
+            raise InputError(
+                f"the prompts have {marks} <image> marks but {len(pictures)} pictures were given"
+            )
         boxes: list[Box] = []
         at = 0
         for i, prompt in enumerate(prompts):
@@ -141,8 +147,12 @@ class StarterProcessor(ProcessorMixin):
             given = list(regions[i]) if regions is not None else []
             if size is not None:
                 for codec in (BoxCodec("qwen"), BoxCodec("location"), BoxCodec("plain")):
-                    if prompt.count("<region>") == len(given):  # order between given and written boxes is not known
-                        prompt, found = codec.replace(prompt, *size, "<region>") if not given else (prompt, [])
+                    if prompt.count("<region>") == len(
+                        given
+                    ):  # order between given and written boxes is not known
+                        prompt, found = (
+                            codec.replace(prompt, *size, "<region>") if not given else (prompt, [])
+                        )
                         given = given or found
                 side = max(size)
                 boxes += [tuple(v / side for v in box) for box in given]
@@ -151,7 +161,9 @@ class StarterProcessor(ProcessorMixin):
                     f"prompt {i} has {prompt.count('<region>')} <region> marks but {len(given)} boxes; give `regions`"
                 )
             prompts[i] = prompt.replace("<image>", "<image>" * self.picture_tokens)
-        out = dict(self.tokenizer(prompts, padding=padding, add_special_tokens=False, return_tensors=return_tensors))
+        out = dict(
+            self.tokenizer(prompts, padding=padding, add_special_tokens=False, return_tensors=return_tensors)
+        )
         out.pop("token_type_ids", None)
         if pictures:
             out |= self.image_processor(pictures, return_tensors=return_tensors)

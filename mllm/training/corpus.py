@@ -23,7 +23,9 @@ CROP_INFRONT CROP_BEHIND CROP_AHEAD VQA CAPTION CLASSIFY SELECT COLOR DEPTH COUN
 COLORPOP BGBLUR BLUR REPLACE EMOJI TAG HIGHLIGHT""".split()
 
 
-def corpus(seed: int, scenes: int = 4000, nouns: Iterable[str] = (), texts: Iterable[str] = ()) -> Iterator[str]:
+def corpus(
+    seed: int, scenes: int = 4000, nouns: Iterable[str] = (), texts: Iterable[str] = ()
+) -> Iterator[str]:
     """Texts of `scenes` scenes with every task, programs over `nouns` (the world's own always), and `texts`."""
     rng = Random(seed)
     for i in range(scenes):

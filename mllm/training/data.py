@@ -86,7 +86,9 @@ def compact(rationale: str) -> str:
     return _LABEL.sub("", rationale)
 
 
-def pieces(text: str, vocabulary: Vocabulary, numbers: Sequence[int | None], words: dict[str, int], lead: bool) -> list[int]:
+def pieces(
+    text: str, vocabulary: Vocabulary, numbers: Sequence[int | None], words: dict[str, int], lead: bool
+) -> list[int]:
     """Token ids of an answer or a rationale, boxes written as pointers and printed words as readings.
 
     Args:
@@ -96,7 +98,9 @@ def pieces(text: str, vocabulary: Vocabulary, numbers: Sequence[int | None], wor
         lead: put a space before a Latin first word, so that it has the tokens that it has inside a sentence.
     """
     ids: list[int] = []
-    run: list[int] = []  # pointers side by side name a set: they are written in order, or their order would be chance
+    run: list[
+        int
+    ] = []  # pointers side by side name a set: they are written in order, or their order would be chance
     for i, part in enumerate(_BOX.split(text)):
         if i % 2:
             number = numbers[int(part)]
@@ -119,12 +123,15 @@ def pieces(text: str, vocabulary: Vocabulary, numbers: Sequence[int | None], wor
 
 
 _ATTRIBUTES = {name: ("color", name) for name in vocabulary_of_the_world.COLORS}
-_ATTRIBUTES |= {zh: ("color", name) for name, zh in vocabulary_of_the_world.COLOR_ZH.items() if name in _ATTRIBUTES}
+_ATTRIBUTES |= {
+    zh: ("color", name) for name, zh in vocabulary_of_the_world.COLOR_ZH.items() if name in _ATTRIBUTES
+}
 _ATTRIBUTES |= {name: ("size", name) for name in vocabulary_of_the_world.SIZES}
 _ATTRIBUTES |= {f"{zh}的": ("size", name) for name, zh in vocabulary_of_the_world.SIZE_ZH.items()}
 # A colour or size in either language, or print: two capitals or more.
 _ATTRIBUTE = re.compile(
-    "|".join(rf"\b{k}\b" if k.isascii() else k for k in sorted(_ATTRIBUTES, key=len, reverse=True)) + r"|\b[A-Z]{2,}\b"
+    "|".join(rf"\b{k}\b" if k.isascii() else k for k in sorted(_ATTRIBUTES, key=len, reverse=True))
+    + r"|\b[A-Z]{2,}\b"
 )
 
 
@@ -199,7 +206,9 @@ def encode_turn(
     weights += [each] * (len(answer) - 1) + [0.5 * each]
     sees = bool(scenes) and not turn.words_only
     evidence = (mode_at, tuple(n for n in of_box if n is not None)) if sees else None
-    return Sample(ids, weights, regions, matches if sees else [], evidence, turn.task, answer_at, mode == THINK, sees)
+    return Sample(
+        ids, weights, regions, matches if sees else [], evidence, turn.task, answer_at, mode == THINK, sees
+    )
 
 
 def _soft(rng: Random, size: int, index: int, sure: float) -> np.ndarray:
@@ -214,7 +223,9 @@ def _soft(rng: Random, size: int, index: int, sure: float) -> np.ndarray:
 class SymbolicEye:
     """Object slots straight from a scene, with a detector's faults: misses, doubts, loose boxes, phantom objects."""
 
-    def __init__(self, config: StarterConfig, miss: float = 0.008, phantom: float = 0.008, sure: float = 0.93) -> None:
+    def __init__(
+        self, config: StarterConfig, miss: float = 0.008, phantom: float = 0.008, sure: float = 0.93
+    ) -> None:
         self.config, self.miss, self.phantom, self.sure = config, miss, phantom, sure
         self.kinds = {k: i for i, k in enumerate(config.kinds)}
         self.colors = {c: i for i, c in enumerate(config.colors)}
@@ -232,7 +243,12 @@ class SymbolicEye:
         if scene.objects and rng.random() < self.phantom:
             o = rng.choice(scene.objects)
             dx, dy = rng.uniform(0, scene.width - 1), rng.uniform(0, scene.height - 1)
-            box = [dx, dy, min(scene.width, dx + rng.uniform(8, 40)), min(scene.height, dy + rng.uniform(8, 40))]
+            box = [
+                dx,
+                dy,
+                min(scene.width, dx + rng.uniform(8, 40)),
+                min(scene.height, dy + rng.uniform(8, 40)),
+            ]
             found.append((box[0] + box[2], -1, o, box))
         found.sort(key=lambda f: f[0])
         found = found[: self.config.max_objects]
@@ -259,7 +275,9 @@ def word_codes(word: str, length: int) -> np.ndarray:
     return np.array([*codes, *[0] * (length - len(codes))], np.int64)
 
 
-def pointer_numbers(pictures: Sequence[Slots], scenes: Sequence[Scene], config: StarterConfig) -> dict[int, int]:
+def pointer_numbers(
+    pictures: Sequence[Slots], scenes: Sequence[Scene], config: StarterConfig
+) -> dict[int, int]:
     """Scene object (counted over the scenes) -> pointer number."""
     numbers: dict[int, int] = {}
     base = 0

@@ -26,7 +26,9 @@ def load_weights(model: StarterForConditionalGeneration, folder: str | Path) -> 
         if name == key or (key.startswith("buf/") and name.split(".")[0] not in parts):
             continue
         if name not in names or names[name].shape != value.shape:
-            raise ModelFileError(f"{folder} holds {name} {list(value.shape)}, which this model has not; check the config")
+            raise ModelFileError(
+                f"{folder} holds {name} {list(value.shape)}, which this model has not; check the config"
+            )
         names[name].copy_(value)
     return facts
 
@@ -46,5 +48,7 @@ def export(model: StarterForConditionalGeneration, tokenizer: Any, folder: str |
     StarterProcessor.build(model.config, tokenizer).save_pretrained(folder)
     size = (folder / "model.safetensors").stat().st_size
     if size > LIMIT:
-        raise ModelFileError(f"{folder}: {size / 2**20:.1f} MiB of weights, over the limit of {LIMIT / 2**20:.0f} MiB")
+        raise ModelFileError(
+            f"{folder}: {size / 2**20:.1f} MiB of weights, over the limit of {LIMIT / 2**20:.0f} MiB"
+        )
     return size

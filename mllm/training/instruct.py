@@ -98,7 +98,9 @@ class InstructStage:
             full = min(1.0, 0.15 + i / self.ramp) if self.ramp else 1.0
             hard = 1.0 if rng.random() < 0.3 else full
             most = 8 if hard == 1.0 else 2 + round(6 * hard)
-            scene = make_scene(split_seed("train", self.seed, i), SceneConfig(curriculum=hard, max_objects=most))
+            scene = make_scene(
+                split_seed("train", self.seed, i), SceneConfig(curriculum=hard, max_objects=most)
+            )
             scenes = list(make_pair(scene, rng)) if rng.random() < self.pair_share else [scene]
             if rng.random() < seen_share:
                 drawn.append(([render(s) for s in scenes], rng))
@@ -122,7 +124,9 @@ class InstructStage:
             turns = make_pair_turns(scenes[0], scenes[1], rng)
         else:
             names = list(self.tasks)
-            turns = make_turns(scenes[0], rng, tasks=rng.choices(names, [self.tasks[n] for n in names], k=self.turns))
+            turns = make_turns(
+                scenes[0], rng, tasks=rng.choices(names, [self.tasks[n] for n in names], k=self.turns)
+            )
         row = Row(slots)
         for turn in turns:
             if any(i not in numbers for i in turn.objects) and not turn.words_only:

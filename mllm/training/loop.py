@@ -84,7 +84,9 @@ def train(
     trained = {n for n, _ in optimiser.named}
     frozen = sorted({n.split(".")[0] for n, _ in model.named_parameters() if n not in trained})
     count = sum(p.numel() for _, p in optimiser.named)
-    say(f"{stage.name}: training {count / 1e6:.2f} M parameters in {sorted({n.split('.')[0] for n in trained})}; frozen: {frozen}")
+    say(
+        f"{stage.name}: training {count / 1e6:.2f} M parameters in {sorted({n.split('.')[0] for n in trained})}; frozen: {frozen}"
+    )
     step, spent = 0, 0.0
     if (folder / "state.safetensors").is_file():
         tensors, saved = load_checkpoint(folder)
@@ -100,7 +102,9 @@ def train(
     def save() -> None:
         tensors = {f"opt/{k}": v for k, v in optimiser.state_dict().items()}
         tensors |= {f"buf/{n}": b for n, b in model.named_buffers()}
-        save_checkpoint(folder, tensors, {"step": step, "seconds": spent, "options": asdict(options), **(facts or {})})
+        save_checkpoint(
+            folder, tensors, {"step": step, "seconds": spent, "options": asdict(options), **(facts or {})}
+        )
 
     def add(parts: dict[str, float]) -> None:
         for k, v in parts.items():

@@ -59,7 +59,9 @@ def starter_loss(
     answer = (each * weights).sum() / weights.sum()
     parts = {"answer": float(answer.detach())}
     loss = answer
-    for name, logits_of, at, of in zip(("match", "evidence"), gates, batch["gate_at"], batch["gate_of"], strict=False):
+    for name, logits_of, at, of in zip(
+        ("match", "evidence"), gates, batch["gate_at"], batch["gate_of"], strict=False
+    ):
         if not len(at):
             continue
         some = logits_of[at[:, 0], at[:, 1]].float()

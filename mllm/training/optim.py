@@ -51,7 +51,13 @@ class MuonAdamW:
         decay: float = 0.0,
     ) -> None:
         self.named = [(n, p) for n, p in named if p.requires_grad]
-        self.muon_lr, self.adam_lr, self.momentum, self.betas, self.decay = muon_lr, adam_lr, momentum, betas, decay
+        self.muon_lr, self.adam_lr, self.momentum, self.betas, self.decay = (
+            muon_lr,
+            adam_lr,
+            momentum,
+            betas,
+            decay,
+        )
         self.master = {n: p.detach().float().clone() for n, p in self.named}
         self.first = {n: torch.zeros_like(m) for n, m in self.master.items()}
         self.second = {n: torch.zeros_like(m) for n, m in self.master.items() if not is_hidden_matrix(n, m)}

@@ -37,14 +37,18 @@ class RunConfig:
     threads: int = 1  # two threads were slower than one at this size
     precision: str = "bfloat16"  # what the passes compute in; master weights are float32
     vocabulary: int = 5120  # entries of the tokenizer
-    model: dict[str, Any] = field(default_factory=dict)  # fields of StarterConfig that differ from its defaults
+    model: dict[str, Any] = field(
+        default_factory=dict
+    )  # fields of StarterConfig that differ from its defaults
     loop: dict[str, Any] = field(default_factory=dict)  # fields of LoopOptions
     batch: int = 24  # scenes a step
     perception: str = ""  # instruct, export: folder of the pretrain run whose eyes are used
     language: str = ""  # export: folder of the instruct run
     turns: int = 10  # instruct: questions tried a scene
     think: float = 0.6  # instruct: share of answers that come after their rationale
-    seen_share: float = 0.0  # instruct: share of scenes that are drawn and looked at instead of given as symbols
+    seen_share: float = (
+        0.0  # instruct: share of scenes that are drawn and looked at instead of given as symbols
+    )
     seen_from: int = 0  # instruct: step from which they are
     pair_share: float = 0.08  # instruct: share of rows with two pictures
     text_share: float = 0.0  # instruct: share of rows without a picture, taken from `texts`
@@ -131,17 +135,27 @@ def build_tokenizer(config: RunConfig) -> None:
             turn = source(rng)
             texts += [turn.question, turn.answer]
     words = [f" {w.capitalize()} {w.lower()} {w}" for w in vocabulary.SIGN_WORDS]
-    tokenizer = train_tokenizer(corpus(config.seed, 6000, (), [*texts, *words]), config.vocabulary, shape.pointers)
+    tokenizer = train_tokenizer(
+        corpus(config.seed, 6000, (), [*texts, *words]), config.vocabulary, shape.pointers
+    )
     tokenizer.save_pretrained(config.output)
 
 
 def checked_tokenizer(config: RunConfig, shape: StarterConfig) -> Any:
     """The tokenizer, which must have the reserved ids where the model expects them."""
     tokenizer = load_tokenizer(config.tokenizer)
-    got = (len(tokenizer), tokenizer.convert_tokens_to_ids("<obj0>"), tokenizer.convert_tokens_to_ids("<txt0>"))
+    got = (
+        len(tokenizer),
+        tokenizer.convert_tokens_to_ids("<obj0>"),
+        tokenizer.convert_tokens_to_ids("<txt0>"),
+    )
     want = (shape.vocab_size, shape.pointer_start, shape.reading_start)
-    if got != want or tokenizer.convert_tokens_to_ids(list(SPECIAL_TOKENS)) != list(range(len(SPECIAL_TOKENS))):
-        raise InputError(f"{config.tokenizer}: entries and reserved ids are {got}, the config asks for {want}")
+    if got != want or tokenizer.convert_tokens_to_ids(list(SPECIAL_TOKENS)) != list(
+        range(len(SPECIAL_TOKENS))
+    ):
+        raise InputError(
+            f"{config.tokenizer}: entries and reserved ids are {got}, the config asks for {want}"
+        )
     return tokenizer
 
 
@@ -177,7 +191,9 @@ def run_stage(stage: str, config: RunConfig, say: Callable[[str], None] = print)
     train(model, instruct_stage(model, config, shape), options, config.output, say=say)
 
 
-def instruct_stage(model: StarterForConditionalGeneration, config: RunConfig, shape: StarterConfig) -> InstructStage:
+def instruct_stage(
+    model: StarterForConditionalGeneration, config: RunConfig, shape: StarterConfig
+) -> InstructStage:
     """The instruct stage that a config describes."""
     return InstructStage(
         model, checked_tokenizer(config, shape), config.seed, config.batch, config.turns, config.think,

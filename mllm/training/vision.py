@@ -67,7 +67,12 @@ class PerceptionStage:
     name = "perception"
 
     def __init__(
-        self, model: StarterForConditionalGeneration, seed: int, batch: int = 32, words: float = 0.15, ramp: int = 8000
+        self,
+        model: StarterForConditionalGeneration,
+        seed: int,
+        batch: int = 32,
+        words: float = 0.15,
+        ramp: int = 8000,
     ) -> None:
         self.model, self.seed, self.batch_size, self.words, self.ramp = model, seed, batch, words, ramp
         c = model.config
@@ -90,7 +95,9 @@ class PerceptionStage:
             layouts = (("words", 1.0),) if rng.random() < self.words else SceneConfig().layouts
             config = SceneConfig(width=size, height=size, curriculum=hard, layouts=layouts)
             drawn.append(render(make_scene(split_seed("train", self.seed, i), config)))
-        return collate_scenes(drawn, c, self.kinds, self.colors, self.sizes, Random(f"{self.seed}/words/{step}"))
+        return collate_scenes(
+            drawn, c, self.kinds, self.colors, self.sizes, Random(f"{self.seed}/words/{step}")
+        )
 
     def losses(self, batch: dict[str, Any]) -> Iterator[tuple[Tensor, dict[str, float]]]:
         """The sum of the dense losses and the reader's CTC loss."""
@@ -123,7 +130,9 @@ def collate_scenes(
     for row, d in enumerate(drawn):
         owner, w = targets(d, config)
         objects = d.scene.objects
-        table = np.array([[kinds[o.kind], colors[o.color], sizes[o.size]] for o in objects] + [[none, 0, 0]] * 2)
+        table = np.array(
+            [[kinds[o.kind], colors[o.color], sizes[o.size]] for o in objects] + [[none, 0, 0]] * 2
+        )
         at = np.where(owner >= 0, owner, len(objects))
         kind.append(np.where(owner == -2, -100, table[at, 0]))
         color.append(table[at, 1])
