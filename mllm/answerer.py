@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -90,8 +91,9 @@ class Answerer:
                     f"{folder} is no starter: {name} is missing; make one with `save_pretrained`"
                 )
         try:
-            model = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32)
-            processor = AutoProcessor.from_pretrained(folder)
+            with _quietly():
+                model = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32)
+                processor = AutoProcessor.from_pretrained(folder)
         except (OSError, RuntimeError, ValueError, KeyError) as error:
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise ModelFileError(f"{folder} does not load as a starter: {reason}") from error
@@ -192,6 +194,22 @@ class Answerer:
     def plan(self, request: str, **generation: Any) -> str:
         """The program that answers a request; pass a grammar's logits processor to be sure that it is well formed."""
         return self.ask([Question(request, mode="plan")], max_new_tokens=240, **generation)[0].text
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """transformers without its progress bars and advice, which are not for the person who asks a question."""
+    from transformers.utils import logging
+
+    before, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
+        if bars:
+            logging.enable_progress_bar()
 
 
 def _join(parts: Sequence[Objects]) -> Objects:
