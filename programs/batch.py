@@ -286,15 +286,15 @@ def _run_workers(
 
 @contextmanager
 def _deaf_to_interrupts() -> Iterator[None]:
-    """Processes started within ignore Ctrl-C, which a terminal sends to all: the parent alone answers it, in one line."""
-    if threading.current_thread() is not threading.main_thread():  # signals belong to the main thread
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Processes started within never see Ctrl-C, which a terminal sends to all: the parent alone answers it, in one line.
+
+    The signal is blocked, which children inherit, and not ignored: one that comes now reaches the parent afterwards.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _worker(settings: Settings, pictures: Sequence[str], messages: Any, parent: int) -> None:

@@ -306,7 +306,7 @@ def test_an_out_folder_that_cannot_be_is_one_line(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_stops_at_once_and_says_how_to_go_on(tmp_path: Path) -> None:
-    truth = make_folder(tmp_path / "in", 400)
+    truth = make_folder(tmp_path / "in", 1500)  # seconds of work, however fast the machine
     program = tmp_path / "p.vp"
     program.write_text("B=LOC(image=IMAGE,object='LEFT')\nI=BLUR(image=IMAGE,object=B)\nR=RESULT(var=I)\n")
     command = [
