@@ -22,8 +22,8 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 
 types: $(STAMP)  ## the root is the package, so mypy meets it under its name through a link
-	mkdir -p .mypy_cache/root && ln -sfn ../.. .mypy_cache/root/sightline
-	MYPYPATH=.mypy_cache/root $(BIN)/mypy -p sightline
+	mkdir -p .mypy_cache/link && ln -sfn ../.. .mypy_cache/link/sightline
+	MYPYPATH=.mypy_cache/link $(BIN)/mypy -p sightline
 
 bench: $(STAMP)  ## speed figures, written to benchmarks/out/report.json
 	$(BIN)/python -m benchmarks.engine
