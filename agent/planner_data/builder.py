@@ -73,12 +73,12 @@ class Builder:
     def count(self, regions: Ref) -> Ref:
         return self.add("COUNT", box=regions)
 
-    def eval(self, expression: str) -> Ref:
+    def expression(self, expression: str) -> Ref:
         return self.add("EVAL", expr=expression)
 
     def verdict(self, condition: str) -> Ref:
         """'yes' or 'no' by a condition over `{NAME}`s."""
-        return self.eval(f"'yes' if {condition} else 'no'")
+        return self.expression(f"'yes' if {condition} else 'no'")
 
     def masks(self, regions: Ref, image: Ref = IMAGE) -> Ref:
         """The regions with masks, for edits that follow outlines."""

@@ -107,17 +107,17 @@ def which_more(d: Draft) -> Ref:
     one, two = d.simple(), d.simple("2")
     first = d.steps.count(d.steps.loc(one))
     second = d.steps.count(d.steps.loc(two))
-    return d.steps.eval(f"{literal(one)} if {{{first}}} > {{{second}}} else {literal(two)}")
+    return d.steps.expression(f"{literal(one)} if {{{first}}} > {{{second}}} else {literal(two)}")
 
 
 def total(d: Draft) -> Ref:
     first, second = _two_counts(d)
-    return d.steps.eval(f"{{{first}}} + {{{second}}}")
+    return d.steps.expression(f"{{{first}}} + {{{second}}}")
 
 
 def difference(d: Draft) -> Ref:
     first, second = _two_counts(d)
-    return d.steps.eval(f"{{{first}}} - {{{second}}}")
+    return d.steps.expression(f"{{{first}}} - {{{second}}}")
 
 
 def both(d: Draft) -> Ref:
@@ -217,7 +217,7 @@ def size_which(d: Draft) -> Ref:
     first, second = d.steps.loc(one), d.steps.loc(two)
     first = d.steps.add("MEASURE", object=first, what="area")
     second = d.steps.add("MEASURE", object=second, what="area")
-    return d.steps.eval(f"{literal(one)} if {test.format(first, second)} else {literal(two)}")
+    return d.steps.expression(f"{literal(one)} if {test.format(first, second)} else {literal(two)}")
 
 
 def depth_which(d: Draft) -> Ref:
@@ -226,7 +226,7 @@ def depth_which(d: Draft) -> Ref:
     first, second = d.steps.loc(one), d.steps.loc(two)
     first = d.steps.add("DEPTH", image=IMAGE, object=first)
     second = d.steps.add("DEPTH", image=IMAGE, object=second)
-    return d.steps.eval(f"{literal(one)} if {test.format(first, second)} else {literal(two)}")
+    return d.steps.expression(f"{literal(one)} if {test.format(first, second)} else {literal(two)}")
 
 
 def depth_check(d: Draft) -> Ref:

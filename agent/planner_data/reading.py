@@ -43,11 +43,11 @@ def _numbers(d: Draft) -> Ref:
 
 
 def sum_numbers(d: Draft) -> Ref:
-    return d.steps.eval(f"sum({{{_numbers(d)}}})")
+    return d.steps.expression(f"sum({{{_numbers(d)}}})")
 
 
 def largest_number(d: Draft) -> Ref:
-    return d.steps.eval(f"max({{{_numbers(d)}}})")
+    return d.steps.expression(f"max({{{_numbers(d)}}})")
 
 
 def measure(d: Draft) -> Ref:
@@ -138,13 +138,13 @@ def tag_kind(d: Draft) -> Ref:
 def two_more(d: Draft) -> Ref:
     noun = d.simple()
     left, right = d.steps.count(d.steps.loc(noun, LEFT)), d.steps.count(d.steps.loc(noun, RIGHT))
-    return d.steps.eval(f"'left' if {{{left}}} > {{{right}}} else 'right'")
+    return d.steps.expression(f"'left' if {{{left}}} > {{{right}}} else 'right'")
 
 
 def two_total(d: Draft) -> Ref:
     noun = d.simple()
     left, right = d.steps.count(d.steps.loc(noun, LEFT)), d.steps.count(d.steps.loc(noun, RIGHT))
-    return d.steps.eval(f"{{{left}}} + {{{right}}}")
+    return d.steps.expression(f"{{{left}}} + {{{right}}}")
 
 
 def two_both(d: Draft) -> Ref:
