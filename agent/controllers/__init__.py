@@ -1,0 +1,1 @@
+"""The language models that think for the agent: chat models by name, local models, and the embedded starter."""

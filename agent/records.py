@@ -1,0 +1,145 @@
+"""The records at the agent's doors: what is asked, within which limits, and what comes back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from ..errors import InputError
+from ..tools.values import Box, Image, Mask, Regions
+
+Mode = Literal["auto", "program", "react", "decompose", "direct"]
+Status = Literal[
+    "done", "partial", "failed"
+]  # partial: a limit cut it off, and this is what was known by then
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What a person pointed at, in pixels of the picture: points (x, y, is_object), a box, or a mask."""
+
+    points: tuple[tuple[float, float, bool], ...] = ()
+    box: Box | None = None
+    mask: Mask | None = None
+    picture: int = 0  # which of the pictures
+
+    @classmethod
+    def of(cls, at: Any, size: tuple[int, int]) -> Mark | None:
+        """(x, y) is a point, (x1, y1, x2, y2) a box, a Mask a mask, a Mark itself, None nothing.
+
+        Raises:
+            InputError: another shape, not numbers, or outside the picture of `size` (width, height).
+        """
+        if at is None or isinstance(at, Mark):
+            return at
+        if isinstance(at, Mask):
+            return cls(mask=at)
+        try:
+            numbers = [float(v) for v in at]
+        except (TypeError, ValueError):
+            numbers = []
+        width, height = size
+        if len(numbers) == 2:
+            x, y = numbers
+            if not (0 <= x < width and 0 <= y < height):
+                raise InputError(
+                    f"the point ({x:g}, {y:g}) lies outside the picture, which is {width} x {height} pixels"
+                )
+            return cls(points=((x, y, True),))
+        if len(numbers) == 4:
+            x1, y1, x2, y2 = numbers
+            if not (0 <= x1 < x2 <= width and 0 <= y1 < y2 <= height):
+                raise InputError(
+                    f"the box ({x1:g}, {y1:g}, {x2:g}, {y2:g}) must be x1, y1, x2, y2 inside the picture, "
+                    f"which is {width} x {height} pixels"
+                )
+            return cls(box=(x1, y1, x2, y2))
+        raise InputError(f"at={at!r}: give a point (x, y), a box (x1, y1, x2, y2) in pixels, or a Mask")
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How an answer is worded: language ("en", "zh" or another BCP 47 tag; "auto" is the question's), length, tone."""
+
+    language: str = "auto"
+    length: Literal["short", "sentence", "paragraph"] = "sentence"
+    tone: Literal["neutral", "friendly", "formal"] = "neutral"
+    audience: str = "anyone"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Where an answer is cut off: rounds of reasoning, tool calls, language-model tokens, seconds. None: no limit."""
+
+    rounds: int = 6
+    calls: int = 64
+    tokens: int | None = 20_000
+    seconds: float | None = 120.0
+
+
+@dataclass(slots=True)
+class Usage:
+    """What an answer cost: tool calls, of them from the cache, language-model calls and tokens, milliseconds."""
+
+    calls: int = 0
+    cached: int = 0
+    model_calls: int = 0
+    tokens_in: int = 0
+    tokens_out: int = 0
+    ms: float = 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        return {name: round(getattr(self, name), 2) for name in self.__slots__}
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One question as the controller sees it: pictures, mark, the session's earlier turns, style and limits."""
+
+    question: str
+    pictures: tuple[Image, ...]
+    mark: Mark | None = None
+    history: tuple[tuple[str, str], ...] = ()  # (question, answer), oldest first
+    style: Style = Style()
+    limits: Limits = Limits()
+
+    @property
+    def inputs(self) -> dict[str, Image]:
+        """The names under which a program reads the pictures: IMAGE; LEFT and RIGHT for two; IMAGE1 ... for more."""
+        if len(self.pictures) == 1:
+            return {"IMAGE": self.pictures[0]}
+        if len(self.pictures) == 2:
+            return {"IMAGE": self.pictures[0], "LEFT": self.pictures[0], "RIGHT": self.pictures[1]}
+        return {f"IMAGE{i}": p for i, p in enumerate(self.pictures, 1)} | {"IMAGE": self.pictures[0]}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What comes back. `text` is the answer after verification, `draft` before it; boxes are in the pictures' pixels.
+
+    `grounded` is `text` with the boxes of every entity that was seen behind its mention. `evidence` are the regions that
+    the answer rests on, `claims` the checked claims (JSON, as the trace holds them).
+    """
+
+    status: Status
+    text: str
+    grounded: str
+    mode: str
+    draft: str = ""
+    value: Any = None
+    program: str | None = None
+    thoughts: tuple[str, ...] = ()
+    evidence: Regions = field(default_factory=Regions)
+    claims: tuple[dict[str, Any], ...] = ()
+    usage: Usage = field(default_factory=Usage)
+    trace: str = ""
+    error: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields of `sightline ask --json`."""
+        return {
+            "status": self.status, "answer": self.text, "grounded": self.grounded, "mode": self.mode,
+            "program": self.program, "claims": list(self.claims), "regions": [r.to_json() for r in self.evidence],
+            "calls": self.usage.calls, "tokens": self.usage.tokens_in + self.usage.tokens_out,
+            "ms": round(self.usage.ms, 1), "trace": self.trace, "error": self.error,
+        }  # fmt: skip

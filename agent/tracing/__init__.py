@@ -1,0 +1,1 @@
+"""The trace of an answer: kept, listed, shown, replayed and exported."""

@@ -1,0 +1,1 @@
+"""Claims -> evidence -> verdicts -> correction: an answer checked against what the tools saw."""
