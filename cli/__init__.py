@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from . import mllm, models, programs
+from . import evaluation, mllm, models, programs
 from .console import guarded
 
 app = typer.Typer(
@@ -17,6 +17,7 @@ app = typer.Typer(
 programs.register(app)
 models.register(app)
 mllm.register(app)
+evaluation.register(mllm.eval_app)
 
 
 @app.callback(invoke_without_command=True)

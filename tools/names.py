@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
+from ..mllm.nouns import singular
+
 COCO_CLASSES = (
     "person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat", "traffic light",
     "fire hydrant", "stop sign", "parking meter", "bench", "bird", "cat", "dog", "horse", "sheep", "cow", "elephant",
@@ -75,6 +77,27 @@ glasses = spectacles = eyeglasses
 trousers = pants
 garbage bin = trash can = dustbin = bin
 wardrobe = closet
+telephone = landline phone
+musical instrument = music instrument
+clothes = clothing = garment
+clothing item = item of clothing = piece of clothing = clothing items
+household item = household object
+sports item = sports object
+electronic device = electronic gadget
+block = toy block = building block
+bathtub = bath = bath tub
+eggplant = aubergine
+corn cob = corn on the cob
+broccoli head = head of broccoli
+motorboat = motor boat
+flame = fire
+wrench = spanner
+saxophone = sax
+gift = present
+trophy = cup trophy
+football = american football
+soccer ball = soccerball
+mouse (animal) = field mouse
 """
 
 # wide: narrow, narrow, ... Every narrow thing is a kind of the wide one.
@@ -166,17 +189,54 @@ toy: teddy bear, frisbee, kite
 stuffed animal: teddy bear
 flower pot: potted plant
 telephone: cell phone
+animal: mouse (animal), crocodile, whale, dolphin, octopus, crab, snail, camel, kangaroo
+mammal: camel, kangaroo, whale, dolphin, panda, mouse (animal), rat, fox, wolf, squirrel
+reptile: crocodile, turtle, snake, lizard
+amphibian: frog, toad
+animal: amphibian
+fish: shark, goldfish, salmon
+sea animal: fish, whale, dolphin, octopus, crab
+insect: bee, butterfly, ant, fly, beetle, ladybug, dragonfly
+animal: spider, worm
+vehicle: ambulance, rocket, motorboat, hovercraft
+emergency vehicle: ambulance, fire truck, police car
+aircraft: airplane, helicopter
+fruit: watermelon, kiwi, coconut, mango, cherry, plum
+food: ice cream, lollipop, croissant, cookie, pretzel, candy, cheese, soup
+baked good: bread, croissant, cookie, pretzel, cake, cupcake
+sweet: lollipop, candy, cookie, ice cream
+vegetable: corn cob, broccoli head, mushroom, eggplant, avocado, cabbage, corn
+furniture: toilet, bathtub, door, mirror, drawer
+kitchenware: teapot, kettle, pot, pan, plate
+household item: kitchenware, electronic device, clock, umbrella, candle, light bulb, broom, basket, bucket, key, bell
+household item: book, pencil, envelope, gift, trophy, vase, lamp
+electronic device: tv, laptop, cell phone, telephone, camera, robot, computer, tablet, remote, keyboard
+electronics: camera, telephone, robot
+tool: hammer, wrench, saw, axe, screwdriver, ladder, magnet, drill, pliers, shovel
+clothing item: shirt, dress, coat, hat, cap, shoe, boot, scarf, crown, backpack, handbag, jacket, trousers, skirt, sock
+clothing item: glove, tie
+clothes: shirt, dress, coat, hat, cap, shoe, boot, scarf, jacket, trousers, skirt, sock
+footwear: shoe, boot, sandal, slipper
+headwear: hat, cap, crown, helmet
+sports item: sports ball, tennis racket, kite, skateboard, sled, ice skate, surfboard, snowboard, ski, frisbee
+sports equipment: sled, ice skate
+musical instrument: guitar, violin, trumpet, saxophone, drum, accordion, piano, flute
+instrument: musical instrument
+toy: balloon, yo-yo, building toy, doll
+building toy: block
+plant: palm tree, cactus, flower, leaf, bush, grass
+tree: palm tree
+flower: sunflower, tulip, rose, daisy
+building: house, castle, church, tent, tower, barn
+natural object: sun, moon, cloud, snowflake, flame, rainbow
+shape: circle, square, triangle, rectangle, diamond, pentagon, star, heart, cross, ring, arrow, hexagon, oval
+geometric shape: shape
+text: sign, word
 """
 
-_IRREGULAR = {
-    "people": "person", "men": "man", "women": "woman", "children": "child", "mice": "mouse", "geese": "goose",
-    "teeth": "tooth", "feet": "foot", "knives": "knife", "wolves": "wolf", "calves": "calf", "leaves": "leaf",
-    "shelves": "shelf", "loaves": "loaf", "buses": "bus", "oxen": "ox", "policemen": "policeman",
-    "policewomen": "policewoman", "ladies": "lady", "skis": "ski", "cookies": "cookie", "movies": "movie",
-    "firemen": "fireman", "ties": "tie", "zombies": "zombie", "shoes": "shoe", "canoes": "canoe", "axes": "axe",
-}  # fmt: skip
-_SINGULAR_S = {"tennis", "glasses", "scissors", "trousers", "pants", "sunglasses", "binoculars", "electronics",
-               "canvas", "gas", "lens", "goggles", "stairs", "headphones", "sports"}  # fmt: skip
+# A word with two senses has the second one in a vocabulary without the sign of the first: no mouse but an animal where
+# there is no keyboard.
+_SENSES = {"mouse": ("keyboard", "mouse (animal)")}
 
 # Words in front that leave the meaning as it is, and words that narrow it without changing what the thing is.
 _DETERMINERS = frozenset(
@@ -232,10 +292,16 @@ def _matched(label: str, vocabulary: tuple[str, ...]) -> Match:
     by_name: dict[str, list[str]] = {}
     for name in vocabulary:
         by_name.setdefault(canonical(name), []).append(name)
+    senses = {
+        word: other for word, (sign, other) in _SENSES.items() if word in by_name and sign not in by_name
+    }
+    for word, other in senses.items():
+        by_name[other] = by_name.pop(word)
+    wanted = senses.get(wanted, wanted)
     found = _meaning(wanted, by_name)
     if found.classes:
         return found
-    core = _core(label)
+    core = senses.get(core := _core(label), core)
     if core != wanted:
         inner = _meaning(core, by_name)
         return Match(inner.classes, "wider" if inner.classes else "none")
@@ -276,19 +342,6 @@ def canonical(label: str) -> str:
         words[-1] = "glass"
     single = " ".join([*words[:-1], singular(words[-1])])
     return same.get(single, single)
-
-
-def singular(word: str) -> str:
-    """The singular of an English noun, by its regular endings and the common exceptions."""
-    if word in _IRREGULAR:
-        return _IRREGULAR[word]
-    if word in _SINGULAR_S or len(word) < 4 or not word.endswith("s") or word.endswith(("ss", "us", "is")):
-        return word
-    if word.endswith("ies"):
-        return word[:-3] + "y"
-    if word.endswith(("ches", "shes", "xes", "sses", "zes", "oes")):
-        return word[:-2]
-    return word[:-1]
 
 
 def _core(label: str) -> str:
