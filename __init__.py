@@ -9,6 +9,8 @@ __version__ = "0.1.0"
 
 # Public name -> the module that holds it. Resolved on first use, so `import sightline` stays light.
 _EXPORTS = {
+    "Agent": ".agent.agent",
+    "Answer": ".agent.records",
     "Image": ".tools.values",
     "Mask": ".tools.values",
     "Region": ".tools.values",
@@ -22,6 +24,8 @@ _EXPORTS = {
 __all__ = ["__version__", *_EXPORTS]
 
 if TYPE_CHECKING:
+    from .agent.agent import Agent as Agent
+    from .agent.records import Answer as Answer
     from .errors import SightlineError as SightlineError
     from .programs import Engine as Engine
     from .programs import Program as Program

@@ -9,10 +9,10 @@ language model said is given verbatim under `said`.
 | mode | chosen, why |
 | thought | role (controller, decision maker, refiner, verifier), said, tokens_in, tokens_out, ms, attempt |
 | plan | program (as printed), attempt, ok, errors [{code, line, column, message, suggestion}], demonstrations (ids) |
-| graph | program (index), nodes [{id, op, lines, cost}], edges [[from, to]] |
-| step | program, name, op, node, status, ms, cached, batch, kind, value (as `programs.outputs.to_json`), shown, error |
+| graph | program (index), text (as it ran), nodes [{id, op, lines, cost}], edges [[from, to]], notes, weights {role: digest} |
+| step | program, name, op, node, status, ms, cached, batch, kind, value (as `programs.outputs.to_json`), shown, error, frames, masks (of its regions: `steps.places`) |
 | call | id, tool, arguments, thought: a tool call that a decision maker asked for |
-| observation | id (of the call), ok, shown, value, ms |
+| observation | id (of the call), name, ok, shown, value, ms, cached, frames, masks |
 | question | id, parent (id or null), text, by (tool, program, mllm): a sub-question |
 | finding | id (of the question), text, boxes |
 | fallback | from, to, why |
@@ -27,6 +27,7 @@ language model said is given verbatim under `said`.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -73,20 +74,26 @@ class Recorder:
     sinks: tuple[Sink, ...] = ()
     clock: Callable[[], float] = time.perf_counter
     events: list[Event] = field(default_factory=list)
+    stopped: threading.Event | None = None  # set where nobody waits for the answer any more
 
     def __post_init__(self) -> None:
         self._start = self.clock()
+        self._lock = threading.RLock()
 
     @property
     def ms(self) -> float:
         """Milliseconds since the question."""
         return (self.clock() - self._start) * 1000
 
-    def emit(self, kind: Kind, pictures: Iterable[Image] = (), **data: Any) -> Event:
-        """Record one event; `data` must be JSON."""
-        event = Event(len(self.events), self.ms, kind, data)
-        self.events.append(event)
+    def emit(self, kind: Kind, pictures: Iterable[Image] = (), /, **data: Any) -> Event:
+        """Record one event; `data` must be JSON. Both named arguments go by place, since events have fields so called.
+
+        Safe from several threads: tools that a model calls side by side report as they end.
+        """
         kept = tuple(pictures)
-        for sink in self.sinks:
-            sink.receive(event, kept)
+        with self._lock:
+            event = Event(len(self.events), self.ms, kind, data)
+            self.events.append(event)
+            for sink in self.sinks:
+                sink.receive(event, kept)
         return event

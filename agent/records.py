@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ..errors import InputError
-from ..tools.values import Box, Image, Mask, Regions
+from ..tools.values import Box, Image, Mask, Region, Regions
 
 Mode = Literal["auto", "program", "react", "decompose", "direct"]
 Status = Literal[
@@ -22,6 +23,38 @@ class Mark:
     box: Box | None = None
     mask: Mask | None = None
     picture: int = 0  # which of the pictures
+
+    def region(self, image: Image) -> Region | None:
+        """The box or mask as a region of its picture; None for points."""
+        if self.mask is not None:
+            return Region(box=self.mask.box, mask=self.mask, tool="MARK", picture=image.picture)
+        if self.box is not None and not self.points:
+            return Region(box=self.box, tool="MARK", picture=image.picture)
+        return None
+
+    def to_json(self) -> dict[str, Any]:
+        """For the trace: points, box, mask and picture, only what is set."""
+        data: dict[str, Any] = {"picture": self.picture}
+        if self.points:
+            data["points"] = [[x, y, is_object] for x, y, is_object in self.points]
+        if self.box is not None:
+            data["box"] = list(self.box)
+        if self.mask is not None:
+            data["mask"] = self.mask.to_json()
+        return data
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any] | None) -> Mark | None:
+        """The inverse of `to_json`."""
+        if data is None:
+            return None
+        box = data.get("box")
+        return cls(
+            points=tuple((float(x), float(y), bool(o)) for x, y, o in data.get("points", ())),
+            box=None if box is None else (float(box[0]), float(box[1]), float(box[2]), float(box[3])),
+            mask=Mask.from_json(data["mask"]) if data.get("mask") else None,
+            picture=int(data.get("picture", 0)),
+        )
 
     @classmethod
     def of(cls, at: Any, size: tuple[int, int]) -> Mark | None:
@@ -94,7 +127,12 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One question as the controller sees it: pictures, mark, the session's earlier turns, style and limits."""
+    """One question as the controller sees it: pictures, mark, the session's earlier turns, style and limits.
+
+    `alone` is the question with what it leaves to the earlier turns filled in ("and the red ones?" -> "how many red dogs
+    are there?"), '' where nothing is left open: for models that were never shown a conversation. `marked` names the thing
+    at the mark, where it was looked up.
+    """
 
     question: str
     pictures: tuple[Image, ...]
@@ -102,15 +140,42 @@ class Request:
     history: tuple[tuple[str, str], ...] = ()  # (question, answer), oldest first
     style: Style = Style()
     limits: Limits = Limits()
+    alone: str = ""
+    marked: str = ""
 
     @property
-    def inputs(self) -> dict[str, Image]:
-        """The names under which a program reads the pictures: IMAGE; LEFT and RIGHT for two; IMAGE1 ... for more."""
-        if len(self.pictures) == 1:
-            return {"IMAGE": self.pictures[0]}
+    def asked(self) -> str:
+        """The question as it can be understood without the earlier turns."""
+        return self.alone or self.question
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """What a program reads by name: IMAGE; LEFT and RIGHT for two pictures; IMAGE1 ... for more; IMAGES, all of several.
+
+        MARK is the region of a mark that is a box or a mask; a click becomes one by SEGMENT(point=...).
+        """
+        named: dict[str, Any] = {"IMAGE": self.pictures[0]}
         if len(self.pictures) == 2:
-            return {"IMAGE": self.pictures[0], "LEFT": self.pictures[0], "RIGHT": self.pictures[1]}
-        return {f"IMAGE{i}": p for i, p in enumerate(self.pictures, 1)} | {"IMAGE": self.pictures[0]}
+            named |= {"LEFT": self.pictures[0], "RIGHT": self.pictures[1]}
+        elif len(self.pictures) > 2:
+            named |= {f"IMAGE{i}": p for i, p in enumerate(self.pictures, 1)}
+        if len(self.pictures) > 1:
+            named["IMAGES"] = list(self.pictures)
+        if (
+            self.mark is not None
+            and (region := self.mark.region(self.pictures[self.mark.picture])) is not None
+        ):
+            named["MARK"] = region
+        return named
+
+    @property
+    def picture_names(self) -> tuple[str, ...]:
+        """The names of the pictures, one each, in their order."""
+        if len(self.pictures) == 2:
+            return ("LEFT", "RIGHT")
+        if len(self.pictures) > 2:
+            return tuple(f"IMAGE{i}" for i in range(1, len(self.pictures) + 1))
+        return ("IMAGE",)
 
 
 @dataclass(frozen=True, slots=True)

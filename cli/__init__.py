@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import typer
 
-from . import evaluation, mllm, models, programs
+from . import app as app_command
+from . import agent, evaluation, mllm, models, programs
 from .console import guarded
 
 app = typer.Typer(
@@ -14,9 +15,11 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+agent.register(app)
 programs.register(app)
 models.register(app)
 mllm.register(app)
+app_command.register(app)
 evaluation.register(mllm.eval_app)
 
 

@@ -1,4 +1,4 @@
-"""Commands over the core MLLM: train, eval, and plan (a request as a checked program)."""
+"""Commands over the core MLLM: train and eval."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import typer
 
 from ..errors import InputError
+from . import detection, perception
 from .console import print_json
 
 _JSON = typer.Option(False, "--json", help="Print one JSON object.")
@@ -19,22 +20,34 @@ eval_app = typer.Typer(help="Measure a model on held-out data.", no_args_is_help
 def register(app: typer.Typer) -> None:
     """Add this module's commands."""
     app.command()(train)
+    perception.register(eval_app)
+    detection.register(eval_app)
     app.add_typer(eval_app, name="eval")
-    app.command()(plan)
 
 
 def train(
     stage: str = typer.Argument(
-        help="tokenizer, pretrain, instruct or export for the starter; pretrain, instruct or align for public parts."
+        help="tokenizer, pretrain, instruct or export for the starter; pretrain, instruct or align for public parts; "
+        "segmenter for the starter's segmenter, detector for its detector."
     ),
     config: Path = typer.Option(
-        ..., "--config", help="YAML file: mllm/configs/starter-*.yaml or stock-*.yaml."
+        ...,
+        "--config",
+        help="YAML file: mllm/configs/starter-*.yaml or stock-*.yaml; tools/detection/configs/*.yaml.",
     ),
     resume: bool = typer.Option(
         False, "--resume", help="Go on from the last checkpoint (the starter always does)."
     ),
 ) -> None:
     """Train a core MLLM, one stage at a time: the starter from nothing, or one made of public parts."""
+    if stage == "detector":
+        detection.train_detector(config)
+        raise typer.Exit(0)
+    if stage == "segmenter":
+        from ..mllm.segmentation.train import read_config, train_segmenter
+
+        train_segmenter(read_config(config), lambda line: typer.echo(line))
+        raise typer.Exit(0)
     if _is_stock(config):
         from ..mllm.stock.__main__ import main as run
 
@@ -124,21 +137,3 @@ def planner(
                 f"{name:<16}{language:<10}{figures['n']:>6}{figures['exact']:>8.3f}{figures['well_formed']:>8.3f}"
                 f"{figures['execution']:>11.3f}{figures['worded_freely']:>15.3f}"
             )
-
-
-def plan(
-    request: str = typer.Argument(help="What you want to know or have done, in words."),
-    model: Path = _MODEL,
-    as_json: bool = _JSON,
-) -> None:
-    """Turn a request into a checked program with the embedded planner."""
-    from ..agent.starter_planner import StarterPlanner
-    from ..mllm.answerer import Answerer
-
-    if not request.strip():
-        raise InputError("the request is empty; say what you want to know or have done")
-    (text,) = StarterPlanner(Answerer.load(model) if model else None).plan([request])
-    if as_json:
-        print_json({"status": "done", "request": request, "program": text})
-    else:
-        typer.echo(text.rstrip("\n"))

@@ -13,6 +13,7 @@ from .boxes import Box, BoxCodec
 
 if TYPE_CHECKING:
     from .starter import Objects, StarterForConditionalGeneration, StarterProcessor
+    from .words.tower import WordsTower
 
 Mode = Literal["think", "answer", "plan"]
 
@@ -67,10 +68,15 @@ class Reply:
 
 
 class Answerer:
-    """A starter and its processor behind plain verbs."""
+    """A starter and its processor behind plain verbs. Where there is a words tower, it answers what has no picture."""
 
-    def __init__(self, model: StarterForConditionalGeneration, processor: StarterProcessor) -> None:
-        self.model, self.processor = model.eval(), processor
+    def __init__(
+        self,
+        model: StarterForConditionalGeneration,
+        processor: StarterProcessor,
+        words: WordsTower | None = None,
+    ) -> None:
+        self.model, self.processor, self.words = model.eval(), processor, words
 
     @classmethod
     def load(cls, folder: str | Path) -> Answerer:
@@ -99,7 +105,13 @@ class Answerer:
             raise ModelFileError(f"{folder} does not load as a starter: {reason}") from error
         if not isinstance(model, starter.StarterForConditionalGeneration):
             raise ModelFileError(f"{folder} holds a {type(model).__name__}, not a starter")
-        return cls(model, processor)
+        words = None
+        if (folder / "words").is_dir():
+            from .words.tower import WordsTower
+
+            with _quietly():
+                words = WordsTower.load(folder / "words", processor.tokenizer)
+        return cls(model, processor, words)
 
     def look(self, images: Sequence[Any], batch: int = 32) -> list[Seen]:
         """Encode pictures (PIL or RGB arrays); each may then be asked many questions."""
@@ -129,6 +141,12 @@ class Answerer:
 
         if not questions:
             return []
+        worded = [q for q in questions if self.words is not None and not q.pictures and q.region is None]
+        if worded:
+            spoken = iter(self._in_words(worded, batch, max_new_tokens, generation))
+            looked = [q for q in questions if q.pictures or q.region is not None]
+            seen = iter(self.ask(looked, batch, max_new_tokens, **generation))
+            return [next(seen if q.pictures or q.region is not None else spoken) for q in questions]
         replies: list[Reply] = []
         generation.setdefault("do_sample", False)
         for at in range(0, len(questions), batch):
@@ -161,6 +179,18 @@ class Answerer:
             )  # beams and samples return several a question; the first is the answer
             replies += [self._reply(q, new[i * per]) for i, q in enumerate(part)]
         return replies
+
+    def _in_words(
+        self, questions: Sequence[Question], batch: int, max_new_tokens: int, generation: dict[str, Any]
+    ) -> list[Reply]:
+        """Answers of the words tower, which thinks aloud in none."""
+        assert self.words is not None
+        rows = self.words.write_ids(
+            [q.text for q in questions],
+            [q.mode == "plan" for q in questions],
+            batch=batch, max_new_tokens=max_new_tokens, **generation,
+        )  # fmt: skip
+        return [Reply(self.words.speller.decode(ids).strip(), ids=ids) for ids in rows]
 
     def _reply(self, question: Question, ids: list[int]) -> Reply:
         from .starter.config import ANSWER, EOS, PAD

@@ -228,11 +228,15 @@ class Engine:
             raise ImageError(f"{path} changed while it was being worked on; run again")
         return image.pixels
 
+    def role_lock(self, role: str) -> threading.Lock:
+        """Held while a role's model is at work; whoever asks a model outside of a program takes it too."""
+        return self._role_locks.setdefault(role, threading.Lock())
+
     def compute(self, tool: Tool, args: Sequence[dict[str, Any]]) -> Batch:
         """Run calls of one tool as one batch; may be called from any thread. Every failure stays with its own call."""
         with ExitStack() as held:
             for role in sorted(tool.roles):  # in one order, so that two threads cannot wait for each other
-                held.enter_context(self._role_locks.setdefault(role, threading.Lock()))
+                held.enter_context(self.role_lock(role))
             started = time.perf_counter()
             results, trusted = self._results(tool, args)
             ms = (time.perf_counter() - started) * 1e3

@@ -143,7 +143,7 @@ def instruct(words: Vocabulary) -> tuple[StarterForConditionalGeneration, Instru
     model = StarterForConditionalGeneration(words.config)
     model.reset(5)
     return model, InstructStage(
-        model, words.tokenizer, 5, batch=2, turns=4, seen_share=0.5, pair_share=0.2, parts=2
+        model, words.tokenizer, 5, batch=2, turns=8, seen_share=0.5, pair_share=0.2, parts=2
     )
 
 

@@ -14,8 +14,11 @@ from sightline.agent.planner_data import FAMILIES, SPLITS, PlannerExample, plann
 from sightline.agent.planner_data import __main__ as command
 from sightline.agent.planner_data import evaluate as evaluation
 from sightline.agent.planner_data.evaluate import Judge, canonical, evaluate_planner
+from sightline.agent.planner_data.invented import invented_chinese, invented_word
 from sightline.agent.planner_data.lexicon import (
+    NounSampler,
     chinese_nouns,
+    chinese_unknown,
     english_nouns,
     english_plural,
     everyday_nouns,
@@ -302,3 +305,33 @@ def test_evaluation_command(tmp_path):
 def test_word_lists_are_texts():
     for key in ("people", "everyday", "text_things", "sign_words", "verbs", "verbs_zh", "topics"):
         assert all(isinstance(word, str) for word in words()[key]), key
+
+
+def test_training_has_names_that_can_only_be_copied():
+    rng = random.Random(4)
+    known = {n for held in (False, True) for n in english_nouns(held)} | set(everyday_nouns())
+    never = set(english_nouns(True)) | {n.english for n in chinese_unknown(True)}
+    sampler = NounSampler(held_out=False, invented=1.0)
+    names = [sampler.draw(rng, "en").english for _ in range(400)]
+    assert sum(name not in known for name in names) > 390 and len(set(names)) > 390
+    assert not never & set(names)
+    chinese = [sampler.draw(rng, "zh") for _ in range(400)]
+    assert all(noun.english == noun.surface for noun in chinese)
+    assert not never & {noun.english for noun in chinese}
+    assert not {noun.surface for noun in chinese_nouns()} & {noun.english for noun in chinese}
+    assert all(
+        word.isascii() and word.islower() and word.isalpha()
+        for word in (invented_word(rng) for _ in range(200))
+    )
+    assert all(2 <= len(invented_chinese(rng, ("苹果", "桌子"))[0]) <= 4 for _ in range(100))
+
+
+def test_only_training_invents_names():
+    assert stream.INVENTED_SHARE > 0.2
+    seen = {noun.english for noun in chinese_nouns()} | {n.english for n in chinese_unknown(False)}
+    allowed = seen | set(english_nouns(False)) | set(everyday_nouns()) | set(words()["text_things"])
+    adjectives = set(words()["adjectives"])
+    for example in some("test_seen", 400):
+        for noun in example.nouns:
+            first, _, rest = noun.partition(" ")
+            assert noun in allowed or (first in adjectives and rest in allowed), noun

@@ -13,6 +13,7 @@ from typing import Any
 from ..errors import ModelFileError, RoleError, SightlineError
 from . import weightfiles
 from .backends import Backend, backends, near
+from .calibration import Calibration
 from .pack import Pack, Policy, RoleSpec, load_pack
 from .roles import ROLES
 from .values import digest
@@ -59,6 +60,7 @@ class Models:
         self._loaded: dict[str, Any] = {}
         self._digests: dict[str, str] = {}
         self._fallbacks: dict[str, Models] = {}
+        self._calibrations: dict[Path, Calibration] = {}
         self._locks = {role: threading.RLock() for role in ROLES}
         self.generation = 0  # grows whenever a role's filler may have become another
 
@@ -152,6 +154,21 @@ class Models:
                 other._loaded.pop(role, None)
                 self._fallbacks[role] = other
             return self._fallbacks[role]
+
+    def calibration(self, role: str) -> Calibration | None:
+        """What the role's scores are worth, as measured on held-out pictures; None where the pack does not say."""
+        spec = self.spec(role)
+        if spec is None or not spec.calibration:
+            return None
+        with self._lock(role):
+            path = self._find(replace(spec, weights=spec.calibration, files=()))
+            if path is None:
+                raise RoleError(
+                    f"role {role} of pack {spec.pack}: its calibration {spec.calibration} is not on disk"
+                )
+            if path not in self._calibrations:
+                self._calibrations[path] = Calibration.load(path)
+            return self._calibrations[path]
 
     def batch(self, role: str, op: str = "") -> int:
         """The most images that the role's filler takes at once."""

@@ -295,8 +295,7 @@ def _matched(label: str, vocabulary: tuple[str, ...]) -> Match:
     senses = {
         word: other for word, (sign, other) in _SENSES.items() if word in by_name and sign not in by_name
     }
-    for word, other in senses.items():
-        by_name[other] = by_name.pop(word)
+    by_name = {senses.get(name, name): labels for name, labels in by_name.items()}
     wanted = senses.get(wanted, wanted)
     found = _meaning(wanted, by_name)
     if found.classes:

@@ -9,6 +9,7 @@ roles:
     options: {confidence: 0.3}
     retries: 1                   # when a call fails for no fault of its input, with `wait` seconds before each
     fallback: {backend: onnx-yolox, weights: yolox_nano.onnx}   # and then this gets one try, if it knows all the names
+    calibration: my_yolo.json    # what its scores are worth: sightline eval detector --calibration my_yolo.json
 unfilled:
   depth: "what to do instead"    # shown when the role is used
 """
@@ -30,7 +31,7 @@ from .roles import ROLES
 SHIPPED = Path(__file__).resolve().parent / "packs"
 _PACK_KEYS = {"name", "description", "extends", "roles", "unfilled"}
 _ROLE_KEYS = {"backend", "weights", "source", "sha256", "md5", "license", "size", "options", "files", "retries", "wait",
-              "fallback"}  # fmt: skip
+              "fallback", "calibration"}  # fmt: skip
 _FILE_KEYS = {"name", "source", "sha256", "md5", "member"}
 
 # What a bare file name means for a role that the pack leaves open: (role, suffix) -> back end; '' is a folder.
@@ -85,6 +86,7 @@ class RoleSpec:
     folder: Path = Path()  # where the pack's YAML lies
     policy: Policy = Policy()
     fallback: RoleSpec | None = None  # what is tried when this back end fails
+    calibration: str = ""  # JSON file of what its scores are worth, looked for like the weights
 
 
 @dataclass(frozen=True)
@@ -211,6 +213,7 @@ def _role(role: str, entry: Any, where: str, pack: str, folder: Path) -> RoleSpe
         fallback=_role(role, data["fallback"], f"{where}: fallback", pack, folder)
         if "fallback" in data
         else None,
+        calibration=_text(data.get("calibration", ""), f"{where}: calibration"),
     )
 
 

@@ -246,6 +246,7 @@ class Region:
     score: float = 1.0  # the producer's confidence, 0 to 1
     mask: Mask | None = None
     text: str | None = None  # what was read there, or an attribute in words
+    color: str = ""  # its colour in a word, where the producer saw colours itself; '' leaves it to the pixels
     tool: str = ""
     weights: str = ""
     parents: tuple[str, ...] = ()
@@ -301,7 +302,7 @@ class Region:
             data["mask"] = self.mask.to_json()
         if self.text is not None:
             data["text"] = self.text
-        for name in ("tool", "weights", "picture"):
+        for name in ("color", "tool", "weights", "picture"):
             if getattr(self, name):
                 data[name] = getattr(self, name)
         if self.parents:
@@ -317,6 +318,7 @@ class Region:
             score=float(data.get("score", 1.0)),
             mask=Mask.from_json(data["mask"]) if data.get("mask") else None,
             text=None if data.get("text") is None else str(data["text"]),
+            color=str(data.get("color", "")),
             tool=str(data.get("tool", "")),
             weights=str(data.get("weights", "")),
             parents=tuple(str(p) for p in data.get("parents", ())),

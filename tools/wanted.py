@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from .color import COLOR_NAMES, color_shares, main_color
+from .color import COLOR_NAMES, color_shares, main_color, told_color
 from .names import matched
 from .values import Image, Region, Regions
 
@@ -40,7 +40,7 @@ def _wants_of(name: str, vocabulary: Sequence[str], exact: bool) -> tuple[Want, 
     meaning = matched(name, vocabulary)
     if meaning.relation in ("same", "kinds"):
         return tuple(Want(label) for label in meaning.classes)
-    color, noun = _color_first(name)
+    color, noun = color_first(name)
     if color:
         inner = matched(noun, vocabulary)
         if inner.relation in ("same", "kinds") or (inner.relation == "wider" and not exact):
@@ -50,7 +50,7 @@ def _wants_of(name: str, vocabulary: Sequence[str], exact: bool) -> tuple[Want, 
     return ()
 
 
-def _color_first(name: str) -> tuple[str, str]:
+def color_first(name: str) -> tuple[str, str]:
     """('red', 'bus') for 'a red bus'; ('', '') where no basic colour term stands in front."""
     words = name.casefold().split()
     if words and words[0] in ("a", "an", "the"):
@@ -72,6 +72,8 @@ def keep_wanted(image: Image, regions: Iterable[Region], wanted: Iterable[Want])
 def _in_color(image: Image, region: Region, colors: set[str]) -> bool:
     if "" in colors:
         return True
+    if told := told_color(image, region):
+        return told in colors
     if main_color(image, region) in colors:
         return True
     return any(name in colors and share >= COLOR_SHARE for name, share in color_shares(image, region))

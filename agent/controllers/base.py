@@ -24,12 +24,16 @@ class Fact:
 
 @dataclass(frozen=True, slots=True)
 class SubQuestion:
-    """A part of a question; `parent` is the id of the one it helps to answer, `needs` of those it builds on."""
+    """A part of a question; `parent` is the id of the one it helps to answer, `needs` of those it builds on.
+
+    `by` says who should answer it: "program", "mllm" (a look), "tool" (knowledge); '' leaves that to the agent.
+    """
 
     id: str
     text: str
     parent: str | None = None
     needs: tuple[str, ...] = ()
+    by: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from functools import cache
 
 from ...programs.printer import quote
 from .draft import Draft
+from .invented import invented_word
 from .lexicon import words
 from .phrasebook import surfaces
 
@@ -43,11 +44,22 @@ def say_bound(draft: Draft) -> str:
 
 def say_word(draft: Draft) -> str:
     word = str(draft.rng.choice(words()["sign_words"]))
+    if draft.sampler.nouns.invented and draft.rng.random() < 0.5:
+        word = _invented_print(draft)
     quotes = (
         ("“{}”", "'{}'", '"{}"', "{}", "「{}」") if draft.language == "zh" else ("'{}'", '"{}"', "{}", "{}")
     )
     draft.slots["w"] = draft.rng.choice(quotes).format(word)
     return word
+
+
+def _invented_print(draft: Draft) -> str:
+    """A printed word or two that no list holds, in capitals or not, or a number."""
+    rng = draft.rng
+    if rng.random() < 0.15:
+        return str(rng.randint(2, 9999))
+    word = " ".join(invented_word(rng) for _ in range(rng.choices((1, 2), (0.75, 0.25))[0]))
+    return rng.choice((word.upper(), word.title(), word))
 
 
 def literal(value: str) -> str:

@@ -13,6 +13,7 @@ import yaml
 
 from ...errors import InputError
 from ...mllm.scenes.vocabulary import KINDS, article, plural
+from .invented import invented_chinese, invented_word
 
 HELD_OUT_SHARE = 0.15  # of the WordNet nouns and of the Chinese names without a translation
 
@@ -125,18 +126,27 @@ def english(name: str) -> Noun:
 
 
 class NounSampler:
-    """Draws nouns for one split: `held_out` draws only what training never saw."""
+    """Draws nouns for one split: `held_out` draws only what training never saw.
 
-    def __init__(self, held_out: bool) -> None:
+    A share `invented` of the names is made up on the spot, so that they can only be copied; none is held out.
+    """
+
+    def __init__(self, held_out: bool, invented: float = 0.0) -> None:
         self.held_out = held_out
+        self.invented = invented
         self._lexical = english_nouns(held_out)
         self._everyday = everyday_nouns()
         self._adjectives = tuple(words()["adjectives"])
         self._chinese = chinese_nouns()
         self._unknown = chinese_unknown(held_out)
+        self._never = frozenset(english_nouns(True)) | {noun.english for noun in chinese_unknown(True)}
+        self._taken = frozenset(noun.surface for noun in self._chinese) | self._never
+        self._parts = tuple(n.surface for n in self._chinese if len(n.surface) > 1)
 
     def draw(self, rng: random.Random, language: str) -> Noun:
         """A noun phrase: in training 45% everyday, the rest lexical; one in six has an adjective of its own."""
+        if self.invented and rng.random() < self.invented:
+            return self._invent_chinese(rng) if language == "zh" else english(self._invent(rng))
         if language == "zh":
             roll = rng.random()
             if self.held_out or roll < 0.06:
@@ -152,6 +162,32 @@ class NounSampler:
         if rng.random() < 0.15 and " " not in name:
             name = f"{rng.choice(self._adjectives)} {name}"
         return english(name)
+
+    def _invent(self, rng: random.Random) -> str:
+        """A compound of known nouns, a made-up word, or one of each."""
+        while True:
+            roll = rng.random()
+            known = rng.choice(self._everyday if rng.random() < 0.4 else self._lexical)
+            if roll < 0.4:
+                name = f"{rng.choice(self._lexical)} {known}"
+            elif roll < 0.7:
+                name = invented_word(rng)
+            elif roll < 0.9:
+                name = f"{invented_word(rng)} {known}"
+            else:
+                name = f"{rng.choice(self._adjectives)} {invented_word(rng)}"
+            if name not in self._never and len(name.split()) < 4:
+                return name
+
+    def _invent_chinese(self, rng: random.Random) -> Noun:
+        """A name without a translation, or an English one inside the Chinese sentence."""
+        if rng.random() < 0.15:
+            name = self._invent(rng)
+            return Noun(name, name, name, "个")
+        while True:
+            name, measure = invented_chinese(rng, self._parts)
+            if name not in self._taken:
+                return Noun(name, name, name, measure)
 
 
 __all__ = [

@@ -103,11 +103,28 @@ def find_faces(d: Draft) -> Ref:
     return d.steps.add("FACEDET", image=IMAGE)
 
 
+_WAYS = [
+    "holding",
+    "wearing",
+    "carrying",
+    "pushing",
+    "eating",
+    "facing",
+    "touching",
+    "looking at",
+    "made from",
+    "in front of",
+]
+
+
 def select(d: Draft) -> Ref:
     table = surfaces()["descriptions"][d.language]
     said = d.rng.choice(list(table))
     meant = table[said] if isinstance(table, dict) else said
     d.slots["desc"] = said
+    if d.language == "en" and d.sampler.nouns.invented and d.rng.random() < 0.5:
+        said = meant = f"{d.rng.choice(_WAYS)} {article(d.sampler.noun(d.rng, 'en').english)}"
+        d.slots["desc"] = said
     noun = d.simple()
     return d.steps.add("SELECT", image=IMAGE, object=d.steps.loc(noun), query=f"{noun} {meant}")
 

@@ -29,6 +29,7 @@ SPLITS = {
     "test_nouns": (False, True),
 }
 CHINESE_SHARE = 0.25
+INVENTED_SHARE = 0.35  # of the names that training sees: made up on the spot, so that they must be copied
 # Families whose requests name no thing: they say nothing about unseen nouns.
 NOUNLESS = frozenset(
     "read_all text_check find_text text_lines sum_numbers largest_number vqa_scene caption inventory count_all faces "
@@ -62,8 +63,8 @@ class PlannerExample:
 
 
 @cache
-def _referents(held_out: bool) -> ReferentSampler:
-    return ReferentSampler(NounSampler(held_out))
+def _referents(held_out: bool, invented: float = 0.0) -> ReferentSampler:
+    return ReferentSampler(NounSampler(held_out, invented))
 
 
 def planner_examples(
@@ -83,7 +84,7 @@ def planner_examples(
     if unknown:
         raise InputError(f"no planner family {unknown[0]!r}; there are {', '.join(FAMILIES)}")
     held_out_phrasing, held_out_nouns = SPLITS[split]
-    sampler = _referents(held_out_nouns)
+    sampler = _referents(held_out_nouns, INVENTED_SHARE if split == "train" else 0.0)
     chosen = tuple(n for n in families or FAMILIES if not (held_out_nouns and n in NOUNLESS))
     if not chosen:
         raise InputError(f"split {split} needs a family whose requests name things; {families[0]} names none")

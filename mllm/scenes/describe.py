@@ -75,10 +75,15 @@ def sentence(view: View, index: int, language: str) -> str:
     return f"There is {f['a']}{says(view, index, language)} {place(view, index, language)}."
 
 
+def in_order(view: View) -> list[int]:
+    """The objects that can be spoken of, from left to right: an order that the picture shows, as drawing order is not."""
+    return sorted(view.sure, key=lambda i: center(view.objects[i].box)[0])
+
+
 def groups(view: View, color: bool = False) -> list[tuple[Query, list[int]]]:
-    """Objects that share a phrase (their kind, and colour if asked for), in order of size on the picture."""
+    """Objects that share a phrase (their kind, and colour if asked for), in order of their leftmost one."""
     found: dict[Query, list[int]] = {}
-    for i in view.sure:
+    for i in in_order(view):
         found.setdefault(true_query(view, i) if color else Query(view.objects[i].kind), []).append(i)
     return list(found.items())
 
@@ -110,8 +115,8 @@ def short_caption(view: View, language: str, color: bool = False) -> str:
 
 
 def detailed_caption(view: View, language: str) -> str:
-    """A sentence on each object, and one on how the first two stand to each other where that is clear."""
+    """A sentence on each object, from left to right."""
     if not view.sure:
         return short_caption(view, language)
-    out = [sentence(view, i, language) for i in view.sure]
+    out = [sentence(view, i, language) for i in in_order(view)]
     return ("" if language == "zh" else " ").join(out)

@@ -175,7 +175,7 @@ def phrase(
     choices = templates(form, language, split)
     template = choices[int(rng.random() * len(choices))]
     values = dict(words) if words else {}
-    if "where" in template.slots:
+    if "where" in template.slots or "Where" in template.slots:
         where = templates("_where", language, split)
         values["where"] = where[int(rng.random() * len(where))].literals[0]
     text, spans = template.fill([forms(q, language) for q in queries], values)

@@ -88,12 +88,22 @@ class Connector(nn.Module):
 
     @torch.no_grad()
     def reset(self, generator: torch.Generator | None = None) -> None:
-        """Unit-variance embeddings, so that no part of an object's sum drowns another at the start."""
+        """Unit-variance embeddings, so that no part of an object's sum drowns another at the start.
+
+        Ranks (index, level, extent) begin on a line, each in a direction of its own, so that which of two is higher is a
+        linear matter from the first step on.
+        """
         for name, p in self.named_parameters():
             scale = 1.0 if p.ndim == 1 or "pointed" in name else 0.7
             if name in ("box.weight",):
                 scale = p.shape[1] ** -0.5
             p.normal_(0.0, scale, generator=generator)
+            if name in ("index.weight", "level.weight", "extent.weight"):
+                line = torch.empty(p.shape[1]).normal_(0.0, 0.5, generator=generator)
+                place = (
+                    torch.arange(p.shape[0]) - (min(p.shape[0], 8) - 1) / 2
+                )  # scenes hold eight things or fewer
+                p.mul_(0.5).add_(place[:, None] / 2 * line)
 
     def forward(self, objects: Objects, picture: Tensor, index: Tensor) -> Tensor:
         """Objects [B, M] with picture and index [B, M] (both long) -> tokens [B, M, C], normalised."""

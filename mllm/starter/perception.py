@@ -106,12 +106,7 @@ class Perception(nn.Module):
 
     @torch.no_grad()
     def detect(self, pixels: Tensor) -> Objects:
-        """pixels [B, 3, S, S] -> the objects, ordered from left to right, at most `max_objects` a picture.
-
-        Cells that agree on one object vote: the candidate with most support speaks first, takes the cells that overlap
-        it, and becomes an object whose box and distributions are their means, weighted by score. What has the support
-        of far fewer cells than its size should give is dropped, and so is a part of an object already found.
-        """
+        """pixels [B, 3, S, S] -> the objects, ordered from left to right, at most `max_objects` a picture."""
         c = self.config
         out = self.cells(pixels)
         flat = {k: v.float().flatten(2).transpose(1, 2) for k, v in out.items() if k != "sides"}
@@ -126,34 +121,53 @@ class Perception(nn.Module):
         )  # fmt: skip
         for i in range(b):
             likely = (score[i] > c.detect_threshold).nonzero().squeeze(1)
-            found: list[tuple[Tensor, Tensor]] = []  # box, votes (weights of the cells that merge)
-            if len(likely):
-                weight, box, named = score[i, likely], boxes[i, likely], kind[i, likely, :-1]
-                corner = torch.minimum(box[:, None, 2:], box[None, :, 2:]) - torch.maximum(
-                    box[:, None, :2], box[None, :, :2]
-                )
-                both = corner.clamp_min(0).prod(-1)  # [L, L] shared areas
-                area = (box[:, 2:] - box[:, :2]).prod(-1)
-                same = both / (area[:, None] + area[None] - both + 1e-9) > c.detect_overlap
-                part = both / torch.minimum(area[:, None], area[None]).clamp_min(1e-9) > 0.7
-                what = named.argmax(-1)
-                free = torch.ones(len(likely), dtype=torch.bool)
-                for first in (same * weight).sum(1).argsort(descending=True, stable=True).tolist():
-                    if not free[first] or len(found) == m:
-                        continue
-                    votes = weight * (free & same[first])
-                    total = votes.sum()
-                    spoken = int((votes @ named).argmax())
-                    free &= ~(same[first] | (part[first] & (what == spoken)))
-                    due = float(area[first]) * grid * c.detect_support
-                    if float(total) >= min(1.5, due):
-                        found.append(((box * votes[:, None]).sum(0) / total, votes / total))
+            named = kind[i, likely, :-1]
+            found = self.vote(score[i, likely], boxes[i, likely], named, grid, m)
             found.sort(key=lambda f: float(f[0][0] + f[0][2]))
             for j, (place, votes) in enumerate(found):
                 objects.box[i, j] = place
-                objects.kind[i, j] = votes @ kind[i, likely, :-1]
+                objects.kind[i, j] = votes @ named
                 objects.color[i, j] = votes @ color[i, likely]
                 objects.size[i, j] = votes @ size[i, likely]
                 objects.valid[i, j] = True
         objects.kind /= objects.kind.sum(-1, keepdim=True).clamp_min(1e-6)
         return objects
+
+    def vote(
+        self, weight: Tensor, box: Tensor, named: Tensor, grid: int, most: int
+    ) -> list[tuple[Tensor, Tensor]]:
+        """The objects that the likely cells of one picture speak of: (box [4] in 0..1, each cell's share [L]).
+
+        Cells that agree on one object vote: the candidate with most support speaks first, takes the cells that overlap
+        it, and becomes an object whose box and distributions are their means, weighted by score. What has the support
+        of far fewer cells than its size should give is dropped, and so is a part of an object already found.
+
+        Args:
+            weight, box, named: score [L], box [L, 4] in 0..1 and distribution over kinds [L, kinds] of each cell.
+            grid: cells of the whole picture.
+            most: objects to stop at.
+        """
+        c = self.config
+        found: list[tuple[Tensor, Tensor]] = []
+        if not len(weight):
+            return found
+        corner = torch.minimum(box[:, None, 2:], box[None, :, 2:]) - torch.maximum(
+            box[:, None, :2], box[None, :, :2]
+        )
+        both = corner.clamp_min(0).prod(-1)  # [L, L] shared areas
+        area = (box[:, 2:] - box[:, :2]).prod(-1)
+        same = both / (area[:, None] + area[None] - both + 1e-9) > c.detect_overlap
+        part = both / torch.minimum(area[:, None], area[None]).clamp_min(1e-9) > 0.7
+        what = named.argmax(-1)
+        free = torch.ones(len(weight), dtype=torch.bool)
+        for first in (same * weight).sum(1).argsort(descending=True, stable=True).tolist():
+            if not free[first] or len(found) == most:
+                continue
+            votes = weight * (free & same[first])
+            total = votes.sum()
+            spoken = int((votes @ named).argmax())
+            free &= ~(same[first] | (part[first] & (what == spoken)))
+            due = float(area[first]) * grid * c.detect_support
+            if float(total) >= min(1.5, due):
+                found.append(((box * votes[:, None]).sum(0) / total, votes / total))
+        return found

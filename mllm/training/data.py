@@ -16,6 +16,7 @@ from ...errors import InputError
 from ..scenes import vocabulary as vocabulary_of_the_world
 from ..scenes.schema import Scene, SceneObject, Turn
 from ..starter.config import ANSWER, ASSISTANT, CHARSET, EOS, IMAGE, PLAN, REGION, THINK, USER, StarterConfig
+from .rationale import FIELDS, Step, steps
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -49,6 +50,7 @@ class Sample:
     answer_at: int  # index of the first answer token
     think: bool
     sees: bool = True  # whether it is asked with the picture
+    fields: list[int] = field(default_factory=list)  # what each token says, an index into FIELDS
 
 
 @dataclass
@@ -151,6 +153,7 @@ def encode_turn(
     vocabulary: Vocabulary,
     think: bool,
     rationale: str | None = None,
+    relate: bool = True,
 ) -> Sample:
     """One turn as tokens with its labels, from the template: nothing is ever searched for in the finished text.
 
@@ -160,6 +163,7 @@ def encode_turn(
         numbers: scene object (counted over the scenes) -> pointer number, for objects that have a token.
         think: whether the rationale comes before the answer.
         rationale: replaces the turn's own (a corrupted one, for instance).
+        relate: let the rationale say what holds between the things that it points at.
     """
     width, height = (scenes[0].width, scenes[0].height) if scenes else (1, 1)
     objects = [o for s in scenes for o in s.objects]
@@ -191,11 +195,19 @@ def encode_turn(
     if turn.task == "statement" or turn.answer in ("yes", "no"):
         words = {}
     of_box = [numbers.get(i) for i in turn.objects]
-    weights = [0.0] * len(ids)
+    weights, fields = [0.0] * len(ids), [0] * len(ids)
     if mode == THINK:
-        steps = [*pieces(compact(rationale or turn.rationale or ""), vocabulary, of_box, {}, True), ANSWER]
-        ids += steps
-        weights += [1.0] * len(steps)
+        if rationale is not None:
+            said = pieces(compact(rationale), vocabulary, of_box, {}, True)
+            told = [FIELDS.index("point")] * len(said)
+        else:
+            planned_steps = steps(turn, scenes, relate)
+            if any(i not in numbers for step in planned_steps for i in step.objects):
+                planned_steps = steps(turn, scenes, False)  # of what was not seen nothing can be said
+            said, told = spoken(planned_steps, vocabulary, numbers)
+        ids += [*said, ANSWER]
+        fields += [*told, FIELDS.index("stop")]
+        weights += [1.0] * (len(said) + 1)
     answer_at = len(ids)
     answer = [*pieces(turn.answer, vocabulary, of_box, words, not planned), EOS]
     if len(answer) == 1:
@@ -204,11 +216,35 @@ def encode_turn(
     # A long answer weighs more than a short one, but not in proportion to its length.
     each = max(1.0, (len(answer) - 1) ** 0.5) / (len(answer) - 1)
     weights += [each] * (len(answer) - 1) + [0.5 * each]
+    fields += [FIELDS.index("answer")] * (len(answer) - 1) + [FIELDS.index("end")]
     sees = bool(scenes) and not turn.words_only
     evidence = (mode_at, tuple(n for n in of_box if n is not None)) if sees else None
     return Sample(
-        ids, weights, regions, matches if sees else [], evidence, turn.task, answer_at, mode == THINK, sees
-    )
+        ids, weights, regions, matches if sees else [], evidence, turn.task, answer_at, mode == THINK, sees, fields
+    )  # fmt: skip
+
+
+def spoken(
+    said: Sequence[Step], vocabulary: Vocabulary, numbers: dict[int, int]
+) -> tuple[list[int], list[int]]:
+    """Steps as token ids, and the field of each; two sets of pointers side by side have a ";" between them."""
+    ids: list[int] = []
+    fields: list[int] = []
+    pointed = False
+    for step in said:
+        place = FIELDS.index(step.field)
+        tokens = list(vocabulary.ids(f" {step.word}" if step.word[:1].isascii() else step.word))
+        if step.objects:
+            tokens = [vocabulary.pointer(numbers[i]) for i in step.objects if i in numbers]
+            if not step.ordered:  # the order of a set would be chance
+                tokens.sort()
+            if pointed:
+                ids += vocabulary.ids(";")
+                fields.append(FIELDS.index("stop"))
+        pointed = bool(step.objects)
+        ids += tokens
+        fields += [place] * len(tokens)
+    return ids, fields
 
 
 def _soft(rng: Random, size: int, index: int, sure: float) -> np.ndarray:
@@ -296,16 +332,34 @@ def collate(rows: Sequence[Row], config: StarterConfig, parts: int = 4) -> list[
     the words. Keys: ids, weights, positions, slot [N, T] (slot: pointer number of an object's token, -1 - picture for a
     global token, -1000 elsewhere), regions [R, 4] in order, objects (kind, color, size, box, word, valid: [N, M, ..]),
     gate_at: for each of the two supervised matches [G, 2] (sequence, token), gate_of: their targets [G, M], share: this
-    batch's part of the step's weight, tasks [N].
+    batch's part of the step's weight, fields [N, T] (what each token says, an index into FIELDS), tasks and think [N].
     """
     turns = [(row, sample) for row in rows for sample in row.samples]
     if not turns:
         raise InputError("a batch holds no turns: the scenes gave no questions")
     turns.sort(key=lambda t: _length(*t))
-    cuts = [round(len(turns) * i / parts) for i in range(parts + 1)]
-    chunks = [turns[a:b] for a, b in pairwise(cuts) if b > a]
+    chunks = [turns[a:b] for a, b in pairwise(cuts([_length(*t) for t in turns], parts))]
     total = sum(sum(s.weights) for _, s in turns)
     return [_batch(chunk, config, total) for chunk in chunks]
+
+
+def cuts(lengths: Sequence[int], parts: int) -> list[int]:
+    """Where to cut sequences, sorted by length, into at most `parts` batches with the least padding; from 0 to the end."""
+    n = len(lengths)
+    first = np.arange(n + 1)
+    area = (first[None, :] - first[:, None]) * np.array(
+        [0, *lengths], np.float64
+    )  # of a batch from row to column
+    area[np.tril_indices(n + 1)] = np.inf
+    least, back = area[0], []
+    for _ in range(min(parts, n) - 1):
+        options = least[:, None] + area
+        back.append(options.argmin(0))
+        least = options.min(0)
+    out = [n]
+    for choice in reversed(back):
+        out.append(int(choice[out[-1]]))
+    return [0, *reversed(out)]
 
 
 def _length(row: Row, sample: Sample) -> int:
@@ -320,6 +374,7 @@ def _batch(turns: Sequence[tuple[Row, Sample]], config: StarterConfig, total: fl
     m = config.max_objects * max(1, *map(len, pictures))
     ids, positions = np.zeros((n, t), np.int64), np.zeros((n, t), np.int64)
     weights, slot = np.zeros((n, t), np.float32), np.full((n, t), -1000, np.int64)
+    said = np.zeros((n, t), np.int64)
     objects: dict[str, Any] = {
         "kind": np.zeros((n, m, len(config.kinds)), np.float32), "color": np.zeros((n, m, len(config.colors)), np.float32),
         "size": np.zeros((n, m, len(config.sizes)), np.float32), "box": np.zeros((n, m, 4), np.float32),
@@ -340,6 +395,7 @@ def _batch(turns: Sequence[tuple[Row, Sample]], config: StarterConfig, total: fl
             at += count + 1
         size = len(sample.ids)
         ids[r, at : at + size], weights[r, at : at + size] = sample.ids, sample.weights
+        said[r, at : at + size] = sample.fields
         positions[r, at : at + size] = np.arange(1, size + 1)
         regions += sample.regions
         marks = [(0, token, found) for token, found in sample.matches]
@@ -352,11 +408,11 @@ def _batch(turns: Sequence[tuple[Row, Sample]], config: StarterConfig, total: fl
             gates[which][1].append(target)
     return {
         "ids": torch.from_numpy(ids), "weights": torch.from_numpy(weights), "slot": torch.from_numpy(slot),
-        "positions": torch.from_numpy(positions),
+        "positions": torch.from_numpy(positions), "fields": torch.from_numpy(said),
         "regions": torch.tensor(regions, dtype=torch.float32).reshape(-1, 4),
         "objects": {k: torch.from_numpy(v) for k, v in objects.items()},
         "gate_at": [torch.tensor(a, dtype=torch.long).reshape(-1, 2) for a, _ in gates],
         "gate_of": [torch.from_numpy(np.array(g, np.float32).reshape(-1, m)) for _, g in gates],
         "share": float(weights.sum()) / total,
-        "tasks": [s.task for _, s in turns],
+        "tasks": [s.task for _, s in turns], "think": [s.think for _, s in turns],
     }  # fmt: skip

@@ -1,8 +1,8 @@
-"""Stage "instruct": the connector and the language model learn from questions about scenes, and from words alone."""
+"""Stage "instruct": the connector and the language model learn from questions about scenes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +12,9 @@ from torch import Tensor
 from ..scenes.pairs import make_pair, make_pair_turns
 from ..scenes.questions import TASKS, make_turns
 from ..scenes.render import Rendered, render
-from ..scenes.schema import Scene, Turn
+from ..scenes.schema import Scene
 from ..scenes.world import SceneConfig, make_scene, split_seed
+from ..starter.config import PAD
 from ..starter.connector import Objects
 from ..starter.model import StarterForConditionalGeneration
 from .data import Row, Slots, SymbolicEye, Vocabulary, collate, encode_turn, pointer_numbers
@@ -23,12 +24,13 @@ from .vision import to_pixels
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-TextSource = Callable[[Random], Turn]  # words only: a planner request and its program, a text and its claims
 MATCHED = 0.5  # overlap (IoU) from which a detection is taken to be an object of the scene
 
 
 class InstructStage:
-    """Rows of one scene (or a pair) with its questions, on symbols or on real detections, mixed with text-only turns.
+    """Rows of one scene (or a pair) with its questions, on symbols or on real detections.
+
+    Turns that need no picture (claims, a question's parts) are left out: the tower of words learns those.
 
     Args:
         model, tokenizer: what is trained, and its words.
@@ -39,13 +41,12 @@ class InstructStage:
         seen_share: share of rows whose objects are found by the model's own perception in a drawn picture.
         seen_from: step before which `seen_share` counts as nothing.
         pair_share: share of the other rows that show two pictures.
-        text_share: share of rows that hold words only, where there are `texts`.
-        texts: (weight, source) pairs.
-        texts_per_row: turns in a row of words only.
-        ramp: rows over which scenes grow from one or two objects to full ones.
+        ramp: rows over which scenes grow from one or two objects to full ones; 0: full ones from the start.
         tasks: how often each task is asked; all alike by default.
         every_shuffled: steps between two measurements of the loss with the wrong picture.
         parts: batches of like length that a step is made of.
+        relate: let rationales say what holds between the things that they point at.
+        match_weight: weight of the supervised matches of words with objects.
     """
 
     name = "instruct"
@@ -61,18 +62,16 @@ class InstructStage:
         seen_share: float = 0.0,
         seen_from: int = 0,
         pair_share: float = 0.08,
-        text_share: float = 0.0,
-        texts: Iterable[tuple[float, TextSource]] = (),
-        texts_per_row: int = 4,
         ramp: int = 6000,
         tasks: dict[str, float] | None = None,
         every_shuffled: int = 40,
         parts: int = 6,
+        relate: bool = True,
+        match_weight: float = 1.0,
     ) -> None:
         self.model, self.seed, self.batch_size, self.turns, self.think = model, seed, batch, turns, think
         self.seen_share, self.seen_from, self.pair_share = seen_share, seen_from, pair_share
-        self.text_share, self.ramp = text_share, ramp
-        self.texts, self.texts_per_row = list(texts), texts_per_row
+        self.ramp, self.relate, self.match_weight = ramp, relate, match_weight
         self.vocabulary = Vocabulary(tokenizer, model.config)
         self.eye = SymbolicEye(model.config)
         self.tasks = tasks or dict.fromkeys(TASKS, 1.0)
@@ -92,9 +91,6 @@ class InstructStage:
         rows: list[Row] = []
         for i in range(step * self.batch_size, (step + 1) * self.batch_size):
             rng = Random(f"{self.seed}/{i}")
-            if self.texts and rng.random() < self.text_share:
-                rows.append(self.text_row(rng))
-                continue
             full = min(1.0, 0.15 + i / self.ramp) if self.ramp else 1.0
             hard = 1.0 if rng.random() < 0.3 else full
             most = 8 if hard == 1.0 else 2 + round(6 * hard)
@@ -129,24 +125,20 @@ class InstructStage:
             )
         row = Row(slots)
         for turn in turns:
-            if any(i not in numbers for i in turn.objects) and not turn.words_only:
+            if turn.words_only or any(i not in numbers for i in turn.objects):
                 continue  # what was not seen must not be learned as if it were
-            row.samples.append(encode_turn(turn, scenes, numbers, self.vocabulary, rng.random() < self.think))
+            think = rng.random() < self.think
+            row.samples.append(encode_turn(turn, scenes, numbers, self.vocabulary, think, relate=self.relate))
         return row
 
-    def text_row(self, rng: Random) -> Row:
-        """Turns without a picture."""
-        weights = [w for w, _ in self.texts]
-        row = Row([])
-        for _ in range(self.texts_per_row):
-            source = rng.choices([s for _, s in self.texts], weights)[0]
-            row.samples.append(encode_turn(source(rng), [], {}, self.vocabulary, False))
-        return row
+    def count(self, batch: list[dict[str, Any]]) -> int:
+        """Tokens of a step, pictures' tokens included."""
+        return sum(int((b["ids"] != PAD).sum()) for b in batch)
 
     def losses(self, batches: list[dict[str, Any]]) -> Iterator[tuple[Tensor, dict[str, float]]]:
         """The step's loss in parts; now and then also what it is with the wrong picture (`blind`)."""
         for batch in batches:
-            loss, parts = starter_loss(self.model, batch)
+            loss, parts = starter_loss(self.model, batch, self.match_weight)
             yield loss * batch["share"], parts
         if self._step % self.every_shuffled == 0:
             with torch.no_grad():

@@ -6,6 +6,7 @@ a resumed run has the same losses as one never interrupted.
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import math
 import signal
@@ -56,6 +57,22 @@ class LoopOptions:
         return warm * max(self.floor, left)
 
 
+def tensorboard(folder: Path) -> Callable[[str, int, dict[str, float]], None]:
+    """What writes figures for TensorBoard into `folder`/tensorboard; where tensorboard is not installed it does nothing."""
+    if importlib.util.find_spec("tensorboard") is None:
+        return lambda group, step, figures: None
+    from torch.utils.tensorboard import SummaryWriter
+
+    writer = SummaryWriter(str(folder / "tensorboard"))
+
+    def write(group: str, step: int, figures: dict[str, float]) -> None:
+        for name, value in figures.items():
+            writer.add_scalar(f"{group}/{name}", value, step)
+        writer.flush()
+
+    return write
+
+
 def half_precision(model: nn.Module, dtype: torch.dtype) -> nn.Module:
     """Compute in `dtype`, but keep batch norms in float32: their running means would not move in bfloat16."""
     model.to(dtype)
@@ -73,19 +90,26 @@ def train(
     probe: Callable[[int], dict[str, float]] | None = None,
     say: Callable[[str], None] = print,
     facts: dict[str, Any] | None = None,
+    count: Callable[[Any], int] | None = None,
+    unit: str = "tokens",
 ) -> dict[str, float]:
     """Run a stage from its last checkpoint in `folder`, or from the start.
 
+    Metrics go to `metrics.jsonl` in the folder and, where tensorboard is installed, to its `tensorboard` folder.
     SIGTERM and SIGINT end the run after the step in hand, with a checkpoint. Returns the last metrics.
+
+    Args:
+        probe: accuracies on held-out scenes, measured every `probe_every` steps.
+        count: how many `unit` a batch holds; the progress line then tells how many a second are learned from.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     optimiser = MuonAdamW(stage.parameters(), options.muon_lr, options.adam_lr, decay=options.decay)
     trained = {n for n, _ in optimiser.named}
     frozen = sorted({n.split(".")[0] for n, _ in model.named_parameters() if n not in trained})
-    count = sum(p.numel() for _, p in optimiser.named)
+    size = sum(p.numel() for _, p in optimiser.named)
     say(
-        f"{stage.name}: training {count / 1e6:.2f} M parameters in {sorted({n.split('.')[0] for n in trained})}; frozen: {frozen}"
+        f"{stage.name}: training {size / 1e6:.2f} M parameters in {sorted({n.split('.')[0] for n in trained})}; frozen: {frozen}"
     )
     step, spent = 0, 0.0
     if (folder / "state.safetensors").is_file():
@@ -115,12 +139,15 @@ def train(
     stop = [False]
     old = {s: signal.signal(s, lambda *_: stop.__setitem__(0, True)) for s in (signal.SIGTERM, signal.SIGINT)}
     sums: dict[str, float] = {}
+    board = tensorboard(folder)
+    units = 0
     seen, began, last = 0, time.perf_counter(), time.perf_counter()
     metrics: dict[str, float] = {}
     try:
         with open(folder / "metrics.jsonl", "a", encoding="utf-8") as lines:
             while not stop[0] and step < options.steps:
                 batch = stage.batch(step)
+                units += count(batch) if count is not None else 0
                 optimiser.zero_grad()
                 total = 0.0
                 for loss, parts in stage.losses(batch):
@@ -140,11 +167,16 @@ def train(
                     line = {"step": step, "seconds": round(spent, 1), "s_per_step": round(rate, 4), **metrics}
                     lines.write(json.dumps(line) + "\n")
                     lines.flush()
+                    board("train", step, metrics | {"s_per_step": rate})
                     shown = " ".join(f"{k} {v:.3f}" for k, v in metrics.items())
-                    say(f"step {step} {shown} | {rate * 1e3:.0f} ms/step, {left / 60:.1f} min left")
+                    speed = f"{units / (now - began):.0f} {unit}/s, " if units else ""
+                    say(f"step {step} {shown} | {speed}{rate * 1e3:.0f} ms/step, {left / 60:.1f} min left")
                     sums.clear()
                 if probe is not None and step % options.probe_every == 0:
+                    paused = time.perf_counter()
                     figures = probe(step)
+                    board("probe", step, figures)
+                    began += time.perf_counter() - paused  # the rate is that of training
                     lines.write(json.dumps({"step": step, "probe": figures}) + "\n")
                     lines.flush()
                     say(f"probe at {step}: " + " ".join(f"{k} {v:.3f}" for k, v in figures.items()))

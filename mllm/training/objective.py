@@ -36,25 +36,31 @@ def sequence_inputs(model: StarterForConditionalGeneration, batch: dict[str, Any
     return x, mask, objects, valid[:, None].expand(n, t, -1)
 
 
-def starter_loss(
-    model: StarterForConditionalGeneration, batch: dict[str, Any], match_weight: float = 1.0
-) -> tuple[Tensor, dict[str, float]]:
-    """The loss of a batch and its parts: `answer` (cross-entropy a weighted token), `match`, `evidence` (BCE)."""
+def supervised(
+    model: StarterForConditionalGeneration, batch: dict[str, Any]
+) -> tuple[Tensor, Tensor, Tensor, Tensor, list[Tensor], Tensor]:
+    """Where a batch has something to learn: logits [S, V], goals [S], sequence and token [S] of each, the gate logits of
+    the matches [N, T, M], and which objects each token sees [N, T, M]."""
     x, mask, objects, visible = sequence_inputs(model, batch)
     states, gates = model.language(x, batch["positions"], mask, objects, visible)
-    goal_weights = batch["weights"][:, 1:]
-    rows, columns = (goal_weights > 0).nonzero(as_tuple=True)
+    rows, columns = (batch["weights"][:, 1:] > 0).nonzero(as_tuple=True)
     # Logits only where there is something to learn: the head is the dearest matrix of the model.
     picked = states[rows, columns]
     logits = model.language.head(picked).float()
     scores = pointer_scores(model, picked, objects, visible[rows, columns], rows).float()
     c = model.config
-    count = objects.shape[1]
-    spare = torch.full((len(picked), c.pointers - count), -1e4)
+    spare = torch.full((len(picked), c.pointers - objects.shape[1]), -1e4)
     pointed = torch.cat((scores[:, 0], spare, scores[:, 1], spare), 1)
     logits = torch.cat((logits[:, : c.pointer_start], pointed), 1)  # pointers and readings end the vocabulary
-    goal = batch["ids"][:, 1:][rows, columns]
-    weights = goal_weights[rows, columns]
+    return logits, batch["ids"][rows, columns + 1], rows, columns + 1, gates, visible
+
+
+def starter_loss(
+    model: StarterForConditionalGeneration, batch: dict[str, Any], match_weight: float = 1.0
+) -> tuple[Tensor, dict[str, float]]:
+    """The loss of a batch and its parts: `answer` (cross-entropy a weighted token), `match`, `evidence` (BCE)."""
+    logits, goal, rows, columns, gates, visible = supervised(model, batch)
+    weights = batch["weights"][rows, columns]
     each = F.cross_entropy(logits, goal, reduction="none")
     answer = (each * weights).sum() / weights.sum()
     parts = {"answer": float(answer.detach())}
@@ -71,7 +77,9 @@ def starter_loss(
         parts[name] = float(bce.detach())
         loss = loss + match_weight * bce
     with torch.no_grad():
-        words = goal < c.pointer_start  # with the wrong picture a pointer may have nothing to point at
+        words = (
+            goal < model.config.pointer_start
+        )  # with the wrong picture a pointer may have nothing to point at
         parts["words"] = float((each * weights)[words].sum() / weights[words].sum().clamp_min(1e-6))
         parts["token_acc"] = float(((logits.argmax(-1) == goal) * weights).sum() / weights.sum())
     return loss, parts

@@ -22,6 +22,7 @@ from .corpus import corpus
 from .export import export, load_weights
 from .instruct import InstructStage
 from .loop import LoopOptions, half_precision, train
+from .probes import Probe
 from .vision import PerceptionStage
 
 STAGES = ("tokenizer", "pretrain", "instruct", "export")
@@ -51,15 +52,18 @@ class RunConfig:
     )
     seen_from: int = 0  # instruct: step from which they are
     pair_share: float = 0.08  # instruct: share of rows with two pictures
-    text_share: float = 0.0  # instruct: share of rows without a picture, taken from `texts`
-    texts: dict[str, float] = field(default_factory=dict)  # "module:function" (Random -> Turn) -> weight
+    ramp: int = 6000  # instruct: rows over which scenes grow to their full number of objects; 0: full at once
+    relate: bool = True  # instruct: rationales say what holds between the things that they point at
+    match_weight: float = 1.0  # instruct: weight of the supervised matches of words with objects
+    probe_scenes: int = 0  # instruct: held-out scenes on which accuracies are measured on the way; 0: none
     tasks: dict[str, float] = field(default_factory=dict)  # how often each task is asked; empty: all alike
+    texts: dict[str, float] = field(
+        default_factory=dict
+    )  # tokenizer: "module:function" (Random -> Turn) of further texts
 
 
-def read_config(path: str | Path) -> RunConfig:
-    """Read a YAML file; an unknown key, a wrong type or a missing file is one clear line."""
-    import difflib
-
+def read_values(path: str | Path) -> dict[str, Any]:
+    """The keys and values of a YAML file; a missing file, or one of another shape, is one clear line."""
     import yaml
 
     path = Path(path)
@@ -71,16 +75,28 @@ def read_config(path: str | Path) -> RunConfig:
         raise InputError(f"{path} is not YAML: {str(error).splitlines()[0]}") from error
     if not isinstance(values, dict):
         raise InputError(f"{path} should hold keys and values, not a {type(values).__name__}")
+    return values
+
+
+def read_config(path: str | Path, changes: str | Path | None = None) -> RunConfig:
+    """Read a YAML file, and one of `changes` to it; an unknown key or a wrong type is one clear line."""
+    import difflib
+
+    values = read_values(path)
     hints = get_type_hints(RunConfig)
-    for key, value in values.items():
-        if key not in hints:
-            near = difflib.get_close_matches(str(key), hints, n=1)
-            raise InputError(f"{path}: no option {key!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
-        wanted = dict if str(hints[key]).startswith("dict") else hints[key]
-        if wanted is float and isinstance(value, int):
-            value = values[key] = float(value)
-        if not isinstance(value, wanted):
-            raise InputError(f"{path}: {key} should be a {wanted.__name__}, not {value!r}")
+    for source, given in ((path, values), (changes, read_values(changes) if changes is not None else {})):
+        for key, value in given.items():
+            if key not in hints:
+                near = difflib.get_close_matches(str(key), hints, n=1)
+                raise InputError(
+                    f"{source}: no option {key!r}" + (f"; did you mean {near[0]!r}?" if near else "")
+                )
+            wanted = dict if str(hints[key]).startswith("dict") else hints[key]
+            if wanted is float and isinstance(value, int) and not isinstance(value, bool):
+                value = float(value)
+            if not isinstance(value, wanted):
+                raise InputError(f"{source}: {key} should be a {wanted.__name__}, not {value!r}")
+            values[key] = value
     if "output" not in values:
         raise InputError(f"{path}: `output`, the folder to write to, is missing")
     config = RunConfig(**values)
@@ -177,27 +193,36 @@ def run_stage(stage: str, config: RunConfig, say: Callable[[str], None] = print)
         size = export(model, checked_tokenizer(config, shape), config.output)
         say(f"{config.output}: {size / 2**20:.1f} MiB of weights")
         return
-    half_precision(model, getattr(torch, config.precision))
-    model.perception.to(memory_format=torch.channels_last)
-    model.reader.to(memory_format=torch.channels_last)
+    prepare(model, config)
     options = LoopOptions(**config.loop)
     if stage == "pretrain":
         train(model, PerceptionStage(model, config.seed, config.batch), options, config.output, say=say)
         return
+    work = instruct_stage(model, config, shape, say)
+    probe = Probe(work, config.probe_scenes) if config.probe_scenes else None
+    train(model, work, options, config.output, probe, say, count=work.count)
+
+
+def prepare(model: StarterForConditionalGeneration, config: RunConfig) -> None:
+    """The precision and the layout in memory that a run computes in."""
+    half_precision(model, getattr(torch, config.precision))
+    model.perception.to(memory_format=torch.channels_last)
+    model.reader.to(memory_format=torch.channels_last)
+
+
+def instruct_stage(
+    model: StarterForConditionalGeneration,
+    config: RunConfig,
+    shape: StarterConfig,
+    say: Callable[[str], None] = print,
+) -> InstructStage:
+    """The instruct stage that a config describes, with the eyes that it names in the model."""
     if config.perception:
         say(f"perception: step {load_weights(model, config.perception)['step']} of {config.perception}")
     elif config.seen_share:
         raise InputError("seen_share needs `perception`: the folder of a pretrain run")
-    train(model, instruct_stage(model, config, shape), options, config.output, say=say)
-
-
-def instruct_stage(
-    model: StarterForConditionalGeneration, config: RunConfig, shape: StarterConfig
-) -> InstructStage:
-    """The instruct stage that a config describes."""
     return InstructStage(
         model, checked_tokenizer(config, shape), config.seed, config.batch, config.turns, config.think,
         seen_share=config.seen_share, seen_from=config.seen_from, pair_share=config.pair_share,
-        text_share=config.text_share, texts=[(w, text_source(n)) for n, w in config.texts.items()],
-        tasks=config.tasks or None,
+        ramp=config.ramp, tasks=config.tasks or None, relate=config.relate, match_weight=config.match_weight,
     )  # fmt: skip

@@ -81,7 +81,8 @@ _BUILTIN = (
     _own("ultralytics-open", "ultralytics_open:UltralyticsOpen", "open_vocabulary", "folder", "ultralytics",
          "transformers"),
     _own("onnx-yolox", "onnx_yolox:YoloxDetector", "detector", "file", "onnxruntime"),
-    _own("segment-anything", "segment_anything_masks:SamSegmenter", "segmenter", "file", "segment-anything"),
+    _own("segment-anything", "segment_anything_masks:SamSegmenter", "segmenter", "file", "segment-anything",
+         code=2),
     _own("grabcut", "grabcut:GrabCutSegmenter", "segmenter", "package", _OPENCV),
     _own("rapidocr", "rapidocr_reader:RapidReader", "ocr", "package", "rapidocr", "onnxruntime"),
     _own("easyocr", "easyocr_reader:EasyReader", "ocr", "folder", "easyocr"),
@@ -92,7 +93,11 @@ _BUILTIN = (
     _own("transformers-clip", "transformers_clip:ClipClassifier", "classifier", "folder", "transformers"),
     _own("transformers-depth", "transformers_depth:Depth", "depth", "folder", "transformers"),
     _own("transformers-mllm", "transformers_mllm:ImageTextModel", "mllm", "folder", "transformers"),
+    _own("starter-classifier", "starter_classifier:StarterClassifier", "classifier", "folder", "torch"),
     _own("starter-mllm", "starter_mllm:StarterModel", "mllm", "folder", "torch"),
+    _own("starter-perception", "starter_perception:StarterDetector", "detector", "folder", "torch"),
+    _own("starter-open", "starter_perception:StarterOpen", "open_vocabulary", "folder", "torch"),
+    _own("starter-reader", "starter_perception:StarterReader", "ocr", "folder", "torch"),
 )  # fmt: skip
 
 

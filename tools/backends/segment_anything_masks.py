@@ -1,7 +1,8 @@
-"""Promptable segmentation by SAM (Kirillov et al., 2023) from its official checkpoints, with an embedding cache.
+"""Promptable segmentation by SAM (Kirillov et al., 2023): its official checkpoints and ours, with an embedding cache.
 
 Encoding a picture costs a thousand times what a prompt costs, so the encoder's output is kept by pixel hash and
-weights: clicking again on a picture, or on another crop of the same hash, decodes only.
+weights: clicking again on a picture, or on another crop of the same hash, decodes only. Our small network sees a picture in
+few pixels; what is small in it is looked at again in a window of its own.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +18,21 @@ import numpy as np
 
 from ...errors import ModelFileError, ToolError
 from ..roles import Prompt
-from ..values import Image, Mask, Region, Regions
-from .common import is_out_of_memory, one_line, torch_device, whole
+from ..values import Box, Image, Mask, Region, Regions
+from .common import checked, is_out_of_memory, one_line, torch_device, whole
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """Masks of one prompt on one frame, best first."""
+
+    logits: np.ndarray  # [K, h, w] on the decoder's grid, whose top left part is the picture
+    scores: np.ndarray  # [K] the model's own estimate of each mask's IoU
+    masks: np.ndarray  # [K, H, W] bool, in pixels of the frame
 
 
 class SamSegmenter:
-    """vit_b, vit_l and vit_h; which of them a checkpoint is, its own shapes say."""
+    """vit_b, vit_l and vit_h (.pth; which of them a checkpoint is, its own shapes say), and the starter's (.safetensors)."""
 
     batch = 4
 
@@ -32,16 +43,24 @@ class SamSegmenter:
         model: str = "auto",
         masks: int = 3,
         embeddings: int = 16,
+        zoom: float = -1.0,
         device: str = "auto",
     ) -> None:
-        """`masks` is the most that an ambiguous prompt gives; `embeddings` are kept, 4 MiB each."""
+        """`masks` is the most that an ambiguous prompt gives; `embeddings` are kept, 4 MiB each. With `zoom`, a thing is looked
+        at again in a window so many times its size, where that is smaller than the picture; 0: never, -1: what suits the
+        weights."""
         self._digest = digest
         self._most = whole("masks", masks, 1, 3)
         self._keep = whole("embeddings", embeddings, 1, 4096)
         self._device = torch_device(device)
         self._lock = threading.Lock()
         self._cache: OrderedDict[str, tuple[Any, tuple[int, int]]] = OrderedDict()
-        self._model = _load(weights, model).to(self._device).eval()
+        ours = weights.suffix == ".safetensors"
+        self._model = (_ours(weights, model) if ours else _load(weights, model)).to(self._device).eval()
+        # SAM adds half a pixel to places, which it takes for pixels' indices; ours are places. At 1024 pixels it is no matter.
+        self._shift = 0.5 if ours else 0.0
+        zoom = checked("zoom", zoom, -1, 16)
+        self._zoom = (_ZOOM if ours else 0.0) if zoom < 0 else zoom
 
     def segment(self, images: Sequence[Image], prompts: Sequence[Prompt]) -> list[Regions]:
         """Prompts of one picture share its embedding; a prompt for no point, box or mask is a ToolError."""
@@ -73,30 +92,60 @@ class SamSegmenter:
         return found
 
     def _segment(self, image: Image, prompt: Prompt) -> Regions:
+        box = prompt.box
+        if box is None and prompt.mask is not None and prompt.mask.area:
+            box = prompt.mask.box  # SAM follows a rough mask only together with its box
+        ambiguous = box is None and len(prompt.points) == 1
+        frame = self._window(image, box, prompt) if box is not None and self._zoom else image
+        answer = self._answer(frame, prompt.points, box, prompt.mask, ambiguous)
+        if self._zoom and box is None and answer.masks[0].any():
+            rough = Mask.from_array(answer.masks[0], frame.offset)
+            closer = self._window(image, rough.box, prompt)
+            if closer is not image:
+                nearer = self._answer(closer, prompt.points, None, rough, False)
+                return self._regions([(closer, nearer), (frame, _rest(answer))], image)
+        return self._regions([(frame, answer)], image)
+
+    def _window(self, image: Image, box: Box, prompt: Prompt) -> Image:
+        """The part of the image, `zoom` times the box and with every click in it, in which the thing is looked at; the
+        image itself where that would not be much smaller."""
+        x1, y1, x2, y2 = box
+        for x, y, _ in prompt.points:
+            x1, y1, x2, y2 = min(x1, x), min(y1, y), max(x2, x), max(y2, y)
+        reach = max(max(x2 - x1, y2 - y1) * self._zoom, _LEAST_WINDOW) / 2
+        cx, cy = (x1 + x2) / 2, (y1 + y2) / 2
+        part = image.crop((cx - reach, cy - reach, cx + reach, cy + reach))
+        return part if max(part.size) < _WORTH * max(image.size) else image
+
+    def _answer(
+        self,
+        frame: Image,
+        clicks: Sequence[tuple[float, float, bool]],
+        box: Box | None,
+        mask: Mask | None,
+        ambiguous: bool,
+    ) -> _Answer:
+        """One pass over a frame; places and masks are the original's."""
         import torch
         from segment_anything.utils.transforms import ResizeLongestSide
 
-        features, seen = self._embedding(image)
+        features, seen = self._embedding(frame)
         scale = ResizeLongestSide(self._model.image_encoder.img_size)
-        original = (image.height, image.width)
+        original = (frame.height, frame.width)
         points = boxes = rough = None
-        if prompt.points:
-            places = np.array([image.local((x, y, x, y))[:2] for x, y, _ in prompt.points], dtype=np.float64)
-            kinds = np.array([1 if wanted else 0 for _, _, wanted in prompt.points])
-            places = scale.apply_coords(places, original)
+        if clicks:
+            places = np.array([frame.local((x, y, x, y))[:2] for x, y, _ in clicks], dtype=np.float64)
+            kinds = np.array([1 if wanted else 0 for _, _, wanted in clicks])
+            places = scale.apply_coords(places, original) - self._shift
             points = (
                 torch.as_tensor(places, dtype=torch.float, device=self._device)[None],
                 torch.as_tensor(kinds, dtype=torch.int, device=self._device)[None],
             )
-        box = prompt.box
-        if box is None and prompt.mask is not None and prompt.mask.area:
-            box = prompt.mask.box  # SAM follows a rough mask only together with its box
         if box is not None:
-            place = scale.apply_boxes(np.array([image.local(box)], dtype=np.float64), original)
+            place = scale.apply_boxes(np.array([frame.local(box)], dtype=np.float64), original) - self._shift
             boxes = torch.as_tensor(place, dtype=torch.float, device=self._device)
-        if prompt.mask is not None:
-            rough = torch.as_tensor(self._rough(prompt.mask, image, seen), device=self._device)
-        ambiguous = box is None and len(prompt.points) == 1
+        if mask is not None:
+            rough = torch.as_tensor(self._rough(mask, frame, seen), device=self._device)
         with torch.inference_mode():
             sparse, dense = self._model.prompt_encoder(points=points, boxes=boxes, masks=rough)
             small, quality = self._model.mask_decoder(
@@ -107,21 +156,26 @@ class SamSegmenter:
                 multimask_output=ambiguous,
             )
             masks = self._model.postprocess_masks(small, seen, original) > self._model.mask_threshold
-        arrays, scores = masks[0].cpu().numpy(), quality[0].float().cpu().numpy()
+        scores = quality[0].float().cpu().numpy()
+        order = np.argsort(-scores, kind="stable")
+        return _Answer(small[0].float().cpu().numpy()[order], scores[order], masks[0].cpu().numpy()[order])
+
+    def _regions(self, answers: Sequence[tuple[Image, _Answer]], image: Image) -> Regions:
         regions = []
-        for index in np.argsort(-scores, kind="stable")[: self._most]:
-            shape = Mask.from_array(arrays[index], image.offset)
-            if shape.area:
-                regions.append(
-                    Region(
-                        box=shape.box,
-                        score=float(np.clip(scores[index], 0, 1)),
-                        mask=shape,
-                        tool="segment-anything",
-                        weights=self._digest,
-                        picture=image.picture,
+        for frame, answer in answers:
+            for score, mask in zip(answer.scores, answer.masks, strict=True):
+                shape = Mask.from_array(mask, frame.offset)
+                if shape.area and len(regions) < self._most:
+                    regions.append(
+                        Region(
+                            box=shape.box,
+                            score=float(np.clip(score, 0, 1)),
+                            mask=shape,
+                            tool="segment-anything",
+                            weights=self._digest,
+                            picture=image.picture,
+                        )
                     )
-                )
         return Regions(regions)
 
     def _rough(self, mask: Mask, image: Image, seen: tuple[int, int]) -> np.ndarray:
@@ -135,6 +189,24 @@ class SamSegmenter:
         padded[: seen[0], : seen[1]] = cv2.resize(inner, (seen[1], seen[0]), interpolation=cv2.INTER_LINEAR)
         cells = cv2.resize(padded, (width, height), interpolation=cv2.INTER_AREA)
         return ((cells - 0.5) * 20).astype(np.float32)[None, None]
+
+
+# Chosen on training photographs and validation scenes (docs/experiments.md, "Segmenter").
+_ZOOM = 2.0  # sides of a thing that its window has, for our weights
+_LEAST_WINDOW = 24  # pixels
+_WORTH = 0.75  # of the picture's longer side, from which a window is not worth another look
+
+
+def _rest(answer: _Answer) -> _Answer:
+    return _Answer(answer.logits[1:], answer.scores[1:], answer.masks[1:])
+
+
+def _ours(weights: Path, model: str) -> Any:
+    from ...mllm.segmentation.network import load
+
+    if model not in ("auto", "starter"):
+        raise ModelFileError(f"{weights}: a .safetensors file holds the starter's network, not SAM {model}")
+    return load(weights)
 
 
 def _load(weights: Path, model: str) -> Any:

@@ -1,0 +1,396 @@
+"""The agent: ask a question about pictures, get an answer with its evidence, and every step of the way as events."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+import traceback
+from collections.abc import AsyncIterator, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+from ..errors import InputError, SightlineError
+from ..programs.cache import ResultCache
+from ..programs.engine import Engine
+from ..programs.parser import parse
+from ..programs.syntax import Literal, ProgramError
+from ..tools.models import Models
+from ..tools.registry import Registry
+from ..tools.values import Image
+from . import marks
+from .answering import answer_language, ground, word
+from .asking import mark_of, mode_of, new_trace_id, pictures_of, question_of
+from .budget import usage_of
+from .choice import choose
+from .controllers.base import Controller
+from .direct import run_direct
+from .events import Event, Recorder, Sink
+from .follow_up import standalone
+from .ladder import Rung, climb
+from .outcome import Outcome
+from .program_mode import run_program
+from .records import Answer, Limits, Mode, Request, Style
+from .sessions import Session, Sessions, Turn
+from .toolbox import Toolbox
+
+
+class KeptTrace(Sink, Protocol):
+    """A sink that puts a trace away; `close` is called once its answer is there, or failed."""
+
+    def close(self) -> None: ...
+
+
+class Traces(Protocol):
+    """Where traces are kept (`agent/tracing`)."""
+
+    def open(self, trace: str) -> KeptTrace: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """One call of `ask`, before its pictures are opened."""
+
+    pictures: Any
+    question: str
+    at: Any
+    mode: Mode
+    verify: bool
+    style: Style
+    limits: Limits
+    session: str | None
+    fall_back: bool
+    trace: str
+
+
+class Agent:
+    """Answers questions about pictures.
+
+    One agent may be asked from many threads; its models are loaded once and shared. What one session says and shows is
+    never seen by another.
+
+    Args:
+        controller: the language model that thinks: "starter" (embedded, offline), a name such as "openai:gpt-4o", or a
+            Controller.
+        pack: the models that see: "starter", "scenes", "standard", a YAML file, or Models.
+        cache: folder of the result cache, or a ResultCache; None keeps no results.
+        traces: folder where traces are kept, or a store with `open(trace_id)`; None keeps them in memory alone.
+        registry: the tools in force; built-in and installed ones if not given.
+        style, limits: what holds where `ask` does not say otherwise.
+        workers: questions at work at the same time through `aask`, `stream` and `astream`; more wait their turn.
+    """
+
+    def __init__(
+        self,
+        controller: str | Controller = "starter",
+        pack: str | Path | Models = "starter",
+        *,
+        cache: str | Path | ResultCache | None = None,
+        traces: str | Path | Traces | None = None,
+        registry: Registry | None = None,
+        style: Style | None = None,
+        limits: Limits | None = None,
+        workers: int = 4,
+    ) -> None:
+        models = pack if isinstance(pack, Models) else Models.from_pack(pack, fetch=True)
+        kept = ResultCache(cache) if isinstance(cache, str | Path) else cache
+        self.engine = Engine(models, registry, kept)
+        self.controller = make_controller(controller, self.engine.registry)
+        if not models.has("controller"):  # LIST and ASK ask the same language model
+            models.bind("controller", self.controller, weights=f"controller {self.controller.name}")
+        self.traces = _traces(traces)
+        self.sessions = Sessions()
+        self.style = style or Style()
+        self.limits = limits or Limits()
+        self._pool = ThreadPoolExecutor(max(1, workers), "ask")
+
+    # -- asking ----------------------------------------------------------------------------------------------------
+
+    def ask(
+        self,
+        pictures: Any,
+        question: str,
+        at: Any = None,
+        mode: str = "auto",
+        *,
+        verify: bool = True,
+        style: Style | None = None,
+        limits: Limits | None = None,
+        session: str | None = None,
+        fall_back: bool = True,
+    ) -> Answer:
+        """Answer a question about one picture or several.
+
+        Args:
+            pictures: a path, Image, PIL picture or array [H, W, 3], or a list of them; None for those that the session
+                spoke of last.
+            question: in words; Chinese questions are answered in Chinese.
+            at: what it points at, in pixels of the first picture: (x, y), (x1, y1, x2, y2), a Mask, or a Mark.
+            mode: "auto" (see `agent/choice.py`), "program", "react", "decompose" or "direct".
+            verify: check the answer's claims against the pictures before it is given.
+            style, limits: how to word the answer, and where to cut the work off; the agent's own if not given.
+            session: a name that joins questions into a conversation; without it a question stands alone.
+            fall_back: try the next mode of the ladder where one comes to nothing.
+
+        Returns:
+            The answer; its `status` is "failed" where nothing came of it (`error` says why), "partial" where a limit
+            was reached.
+
+        Raises:
+            InputError: the question, the mark, the mode or a picture is not usable.
+        """
+        call = self._call(pictures, question, at, mode, verify, style, limits, session, fall_back)
+        return self._answer(call, ())
+
+    async def aask(self, pictures: Any, question: str, at: Any = None, mode: str = "auto", **options: Any) -> Answer:
+        """`ask`, awaited: any number at once, of which `workers` are at work."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._pool, partial(self.ask, pictures, question, at, mode, **options))
+
+    def stream(
+        self, pictures: Any, question: str, at: Any = None, mode: str = "auto", **options: Any
+    ) -> Iterator[Event | Answer]:
+        """The events of an answer as they happen, and the Answer at the end. Closing the iterator stops the work."""
+        call = self._call(pictures, question, at, mode, **_complete(options))
+        channel = _Channel()
+        future = self._pool.submit(self._into, call, channel)
+        try:
+            while (item := channel.items.get()) is not None:
+                yield item
+            yield future.result()
+        finally:
+            channel.stopped.set()
+
+    async def astream(
+        self, pictures: Any, question: str, at: Any = None, mode: str = "auto", **options: Any
+    ) -> AsyncIterator[Event | Answer]:
+        """`stream` for asyncio."""
+        call = self._call(pictures, question, at, mode, **_complete(options))
+        loop = asyncio.get_running_loop()
+        items: asyncio.Queue[Event | None] = asyncio.Queue()
+        channel = _Channel(lambda item: loop.call_soon_threadsafe(items.put_nowait, item))
+        future = loop.run_in_executor(self._pool, self._into, call, channel)
+        try:
+            while (item := await items.get()) is not None:
+                yield item
+            yield await future
+        finally:
+            channel.stopped.set()
+
+    def forget(self, session: str) -> None:
+        """Drop what a session said and showed."""
+        self.sessions.forget(session)
+
+    def close(self) -> None:
+        """Wait for the questions at work and let the threads go."""
+        self._pool.shutdown(cancel_futures=True)
+
+    def __enter__(self) -> Agent:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # -- inside ----------------------------------------------------------------------------------------------------
+
+    def _call(
+        self, pictures: Any, question: str, at: Any, mode: str, verify: bool, style: Style | None,
+        limits: Limits | None, session: str | None, fall_back: bool,
+    ) -> _Call:  # fmt: skip
+        return _Call(
+            pictures, question_of(question), at, mode_of(mode), verify, style or self.style, limits or self.limits,
+            session, fall_back, new_trace_id(),
+        )  # fmt: skip
+
+    def _into(self, call: _Call, channel: _Channel) -> Answer:
+        try:
+            return self._answer(call, (channel,))
+        finally:
+            channel.end()
+
+    def _answer(self, call: _Call, sinks: tuple[_Channel, ...]) -> Answer:
+        session = self.sessions.get(call.session)
+        with session.lock:
+            request = self._request(call, session)
+            kept = (self.traces.open(call.trace),) if self.traces is not None else ()
+            recorder = Recorder(call.trace, (*kept, *sinks), stopped=sinks[0].stopped if sinks else None)
+            try:
+                answer = self._work(call, request, recorder)
+            except Exception as error:
+                known = isinstance(error, SightlineError)
+                trail = None if known else traceback.format_exc()
+                recorder.emit("error", message=f"{error}", traceback=trail, where="agent")
+                recorder.emit("end", usage=usage_of(recorder.events).to_json(), status="failed")
+                raise
+            finally:
+                for sink in kept:
+                    sink.close()
+            session.pictures = request.pictures
+            session.turns.append(
+                Turn(request.question, answer.text or answer.error or "", request.alone, _things(answer.program))
+            )
+            return answer
+
+    def _request(self, call: _Call, session: Session) -> Request:
+        if call.pictures is None and not session.pictures:
+            raise InputError("no picture is given, and the session has none yet; give a path or an Image")
+        pictures = session.pictures if call.pictures is None else pictures_of(call.pictures)
+        return Request(
+            call.question, pictures, mark_of(call.at, pictures), session.history, call.style, call.limits,
+            alone=standalone(call.question, session.last),
+        )  # fmt: skip
+
+    def _work(self, call: _Call, request: Request, recorder: Recorder) -> Answer:
+        """From the request to the answer; everything on the way is told to the recorder."""
+        recorder.emit(
+            "ask",
+            request.pictures,
+            question=request.question,
+            alone=request.alone,
+            pictures=[
+                {"hash": p.hash, "width": p.width, "height": p.height, "source": p.source} for p in request.pictures
+            ],
+            at=request.mark.to_json() if request.mark is not None else None,
+            mode=call.mode,
+            options={"verify": call.verify, "style": _fields(call.style), "limits": _fields(call.limits)},
+            controller=self.controller.name,
+            pack=self.engine.models.pack.name,
+            session=call.session,
+        )
+        if request.mark is not None:
+            request = replace(request, marked=marks.named(request, self.engine, recorder))
+        mode, why = call.mode, "it was asked for"
+        if mode == "auto":
+            choice = choose(request, has_mllm=self._has_mllm())
+            mode, why = choice.mode, choice.why
+        recorder.emit("mode", chosen=mode, why=why)
+        reached, outcome = climb(mode, self._rungs(request, recorder), recorder, request, fall_back=call.fall_back)
+        return self._finish(call, request, recorder, reached, outcome)
+
+    def _finish(
+        self, call: _Call, request: Request, recorder: Recorder, mode: Mode, outcome: Outcome
+    ) -> Answer:
+        draft = ""
+        if outcome.status == "done":
+            draft = word(outcome, request, self.controller, recorder)
+        elif outcome.status == "partial":
+            draft = _known(outcome, answer_language(request))
+        grounded = ground(draft, outcome.evidence)
+        recorder.emit("draft", text=draft, grounded=grounded)
+        text, claims = draft, ()
+        recorder.emit("answer", status=outcome.status, text=text, grounded=grounded, mode=mode)
+        usage = usage_of(recorder.events)
+        usage.ms = recorder.ms
+        recorder.emit("end", usage=usage.to_json(), status=outcome.status)
+        return Answer(
+            outcome.status, text, grounded, mode, draft, outcome.value, outcome.program, _thoughts(outcome, recorder),
+            outcome.evidence, claims, usage, recorder.trace, outcome.error,
+        )  # fmt: skip
+
+    def _rungs(self, request: Request, recorder: Recorder) -> dict[Mode, Rung]:
+        limits = request.limits
+
+        def react() -> Outcome:
+            from .react import run_react
+
+            toolbox = Toolbox(self.engine, request, recorder, limits)
+            outcome = run_react(request, self.controller, toolbox, limits, recorder)
+            if outcome.status == "done" and not toolbox.facts and not self.controller.knows:
+                return replace(outcome, status="failed", error="it answered without having seen anything")
+            return outcome
+
+        def decompose() -> Outcome:
+            from .decompose import run_decompose
+
+            toolbox = Toolbox(self.engine, request, recorder, limits)
+            return run_decompose(request, self.controller, toolbox, limits, recorder)
+
+        return {
+            "program": lambda: run_program(request, self.controller, self.engine, recorder),
+            "react": react,
+            "decompose": decompose,
+            "direct": lambda: run_direct(request, self.engine, recorder),
+        }
+
+    def _has_mllm(self) -> bool:
+        models = self.engine.models
+        return models.has("mllm") or models.spec("mllm") is not None
+
+
+class _Channel:
+    """A sink that hands events to whoever reads the stream; `stopped` tells the work that nobody reads any more."""
+
+    def __init__(self, deliver: Any = None) -> None:
+        self.items: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
+        self.stopped = threading.Event()
+        self._deliver = deliver or self.items.put
+
+    def receive(self, event: Event, pictures: Iterable[Image]) -> None:
+        self._deliver(event)
+
+    def end(self) -> None:
+        self._deliver(None)
+
+
+def _complete(options: dict[str, Any]) -> dict[str, Any]:
+    """The keyword options of `ask` with their defaults; TypeError for one that `ask` does not have."""
+    known: dict[str, Any] = {"verify": True, "style": None, "limits": None, "session": None, "fall_back": True}
+    unknown = set(options) - set(known)
+    if unknown:
+        raise TypeError(f"ask() has no option {sorted(unknown)[0]!r}")
+    return known | options
+
+
+def make_controller(
+    given: str | Controller, registry: Registry, weights: str | Path | None = None
+) -> Controller:
+    """A controller by name; `weights` is another starter's folder.
+
+    Raises:
+        InputError: there is no such controller, or what it needs is not there.
+    """
+    if given == "starter":
+        from .controllers.starter import StarterController
+
+        return StarterController(registry=registry, weights=weights)
+    from .controllers.named import controller
+
+    return controller(given, registry=registry) if isinstance(given, str) else controller(given)
+
+
+def _traces(given: str | Path | Traces | None) -> Traces | None:
+    if given is None or not isinstance(given, str | Path):
+        return given
+    from .tracing.store import TraceStore
+
+    return TraceStore(Path(given))
+
+
+def _fields(record: Any) -> dict[str, Any]:
+    return {name: getattr(record, name) for name in record.__slots__}
+
+
+def _things(program: str | None) -> tuple[str, ...]:
+    """What a program looked for by name, in order: what a follow-up may mean by "ones"."""
+    if not program:
+        return ()
+    try:
+        steps = parse(program).steps
+    except ProgramError:
+        return ()
+    named = (step.arguments.get("object") for step in steps if step.op == "LOC")
+    return tuple(dict.fromkeys(n.value for n in named if isinstance(n, Literal) and isinstance(n.value, str)))
+
+
+def _thoughts(outcome: Outcome, recorder: Recorder) -> tuple[str, ...]:
+    """What the language model said on the way, verbatim."""
+    return outcome.thoughts or tuple(str(e.data["said"]) for e in recorder.events if e.kind == "thought")
+
+
+def _known(outcome: Outcome, language: str) -> str:
+    """What is known where a limit cut the work off, in words."""
+    gap, lead = ("；", "到目前为止：") if language == "zh" else ("; ", "So far: ")
+    return lead + gap.join(f"{fact.asked}: {fact.found}" for fact in outcome.facts) if outcome.facts else ""

@@ -1,0 +1,235 @@
+"""An OpenAI-compatible endpoint over any chat model of LangChain, tool calls and pictures included: /v1/chat/completions.
+
+    with serving({"starter": StarterServed(StarterController())}) as url:
+        controller(f"openai:starter@{url}")
+
+It listens on this machine alone unless told otherwise. Replies come whole; a client that asks for a stream gets one piece.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import logging
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from langchain_core.language_models.chat_models import BaseChatModel
+from langchain_core.messages import AIMessage, convert_to_messages
+
+from ...errors import InputError, SightlineError
+
+BODY_BYTES = 32 * 1024 * 1024
+_log = logging.getLogger(__name__)
+
+
+class Refused(Exception):
+    """A request that is answered with an error of HTTP."""
+
+    def __init__(self, status: int, message: str, kind: str = "invalid_request_error") -> None:
+        super().__init__(message)
+        self.status = status
+        self.body = {"error": {"message": message, "type": kind, "code": None, "param": None}}
+
+
+def completion(models: Mapping[str, BaseChatModel], request: Mapping[str, Any]) -> dict[str, Any]:
+    """A chat completion in OpenAI's form, for a request in OpenAI's form.
+
+    Raises:
+        Refused: an unknown model, messages that cannot be read, or a model that cannot do what is asked.
+    """
+    name = request.get("model")
+    if name not in models:
+        raise Refused(
+            404, f"no model {name!r} is served here; there is {', '.join(models)}", "not_found_error"
+        )
+    given = request.get("messages")
+    if not isinstance(given, list) or not given:
+        raise Refused(400, "messages must be a list with at least one message")
+    try:
+        messages = convert_to_messages(given)
+    except (ValueError, TypeError, KeyError, NotImplementedError) as error:
+        raise Refused(400, f"messages cannot be read: {str(error).splitlines()[0]}") from error
+    model: Any = models[name]
+    tools = request.get("tools")
+    if tools:
+        if not isinstance(tools, list):
+            raise Refused(400, "tools must be a list")
+        model = model.bind_tools(tools)
+    stop = request.get("stop")
+    try:
+        reply = model.invoke(messages, stop=[stop] if isinstance(stop, str) else stop)
+    except SightlineError as error:
+        raise Refused(400, str(error)) from error
+    return _as_openai(reply, str(name))
+
+
+def _as_openai(reply: AIMessage, name: str) -> dict[str, Any]:
+    message: dict[str, Any] = {"role": "assistant", "content": str(reply.text) or None}
+    calls = [
+        {"id": c["id"] or f"call{n}", "type": "function",
+         "function": {"name": c["name"], "arguments": json.dumps(c["args"], ensure_ascii=False)}}
+        for n, c in enumerate(reply.tool_calls)
+    ] + [
+        {"id": c["id"] or f"wrong{n}", "type": "function", "function": {"name": c["name"] or "", "arguments": c["args"] or ""}}
+        for n, c in enumerate(reply.invalid_tool_calls)
+    ]  # fmt: skip
+    if calls:
+        message["tool_calls"] = calls
+    usage = reply.usage_metadata
+    read, wrote = (usage["input_tokens"], usage["output_tokens"]) if usage else (0, 0)
+    finish = str(reply.response_metadata.get("finish_reason") or "stop")
+    return {
+        "id": f"chatcmpl-{uuid.uuid4().hex}",
+        "object": "chat.completion",
+        "created": int(time.time()),
+        "model": name,
+        "choices": [
+            {
+                "index": 0,
+                "message": message,
+                "finish_reason": "tool_calls" if calls else finish,
+                "logprobs": None,
+            }
+        ],
+        "usage": {"prompt_tokens": read, "completion_tokens": wrote, "total_tokens": read + wrote},
+    }
+
+
+def _pieces(whole: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """A completion as the chunks of a stream."""
+    (choice,) = whole["choices"]
+    head = {key: whole[key] for key in ("id", "created", "model")} | {"object": "chat.completion.chunk"}
+    delta = dict(choice["message"])
+    if "tool_calls" in delta:
+        delta["tool_calls"] = [{"index": n, **call} for n, call in enumerate(delta["tool_calls"])]
+    yield head | {"choices": [{"index": 0, "delta": delta, "finish_reason": None}]}
+    yield head | {
+        "choices": [{"index": 0, "delta": {}, "finish_reason": choice["finish_reason"]}], "usage": whole["usage"]
+    }  # fmt: skip
+
+
+class _Handler(BaseHTTPRequestHandler):
+    models: Mapping[str, BaseChatModel]
+    key: str | None
+    protocol_version = "HTTP/1.1"
+    timeout = 60  # seconds that a client may be silent
+
+    def do_GET(self) -> None:
+        path = self.path.partition("?")[0].rstrip("/")
+        if path == "/health":
+            self._send(200, {"status": "ok"})
+        elif path == "/v1/models":
+            rows = [
+                {"id": name, "object": "model", "created": 0, "owned_by": "sightline"} for name in self.models
+            ]
+            self._answer(lambda: {"object": "list", "data": rows})
+        else:
+            self._send(404, Refused(404, f"there is nothing at {path or '/'}").body)
+
+    def do_POST(self) -> None:
+        if self.path.partition("?")[0].rstrip("/") != "/v1/chat/completions":
+            self.close_connection = True
+            self._send(404, Refused(404, "only /v1/chat/completions takes a POST").body)
+            return
+        self._answer(self._complete)
+
+    def _answer(self, work: Any) -> None:
+        try:
+            self._admit()
+            body = work()
+        except Refused as refused:
+            self.close_connection = True  # an unread body must not be taken for the next request
+            self._send(refused.status, refused.body)
+        except Exception:
+            _log.exception("the endpoint failed")
+            self.close_connection = True
+            self._send(500, Refused(500, "the server failed; its log says why", "server_error").body)
+        else:
+            if body is not None:
+                self._send(200, body)
+
+    def _admit(self) -> None:
+        if self.key is not None:
+            given = self.headers.get("Authorization", "").removeprefix("Bearer ")
+            if not hmac.compare_digest(given.encode(), self.key.encode()):
+                raise Refused(401, "the key is wrong or missing", "authentication_error")
+
+    def _complete(self) -> dict[str, Any] | None:
+        try:
+            length = int(self.headers.get("Content-Length", ""))
+        except ValueError:
+            raise Refused(411, "a Content-Length is needed") from None
+        if not 0 <= length <= BODY_BYTES:
+            raise Refused(413, f"a request has at most {BODY_BYTES} bytes")
+        try:
+            request = json.loads(self.rfile.read(length))
+        except (ValueError, RecursionError):
+            raise Refused(400, "the body is no JSON") from None
+        if not isinstance(request, dict):
+            raise Refused(400, "the body must be a JSON object")
+        whole = completion(self.models, request)
+        if not request.get("stream"):
+            return whole
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Connection", "close")
+        self.end_headers()
+        self.close_connection = True
+        for piece in _pieces(whole):
+            self.wfile.write(f"data: {json.dumps(piece, ensure_ascii=False)}\n\n".encode())
+        self.wfile.write(b"data: [DONE]\n\n")
+        return None
+
+    def _send(self, status: int, body: dict[str, Any]) -> None:
+        raw = json.dumps(body, ensure_ascii=False).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json; charset=utf-8")
+        self.send_header("Content-Length", str(len(raw)))
+        self.end_headers()
+        self.wfile.write(raw)
+
+    def log_message(self, format: str, *arguments: Any) -> None:
+        _log.debug(format, *arguments)
+
+
+def endpoint(
+    models: Mapping[str, BaseChatModel], host: str = "127.0.0.1", port: int = 0, key: str | None = None
+) -> ThreadingHTTPServer:
+    """A server that is bound and not yet running: `serve_forever()` runs it. Port 0 takes a free one.
+
+    Args:
+        models: what is served, by name.
+        key: what a client must send as its API key; None for none.
+
+    Raises:
+        InputError: the address cannot be had.
+    """
+    handler = type("Handler", (_Handler,), {"models": dict(models), "key": key})
+    try:
+        server = ThreadingHTTPServer((host, port), handler)
+    except (OSError, OverflowError) as error:
+        raise InputError(f"cannot serve at {host}:{port}: {error}; choose another --port") from error
+    server.daemon_threads = True
+    return server
+
+
+@contextmanager
+def serving(
+    models: Mapping[str, BaseChatModel], host: str = "127.0.0.1", port: int = 0, key: str | None = None
+) -> Iterator[str]:
+    """A server beside this thread, stopped at the end; yields its address, as http://127.0.0.1:8000/v1."""
+    server = endpoint(models, host, port, key)
+    thread = threading.Thread(target=server.serve_forever, name="sightline-endpoint", daemon=True)
+    thread.start()
+    try:
+        yield f"http://{host}:{server.server_address[1]}/v1"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

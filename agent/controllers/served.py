@@ -1,0 +1,162 @@
+"""Any LangChain chat model, made dependable: bounded retries, errors in one line, counted tokens, tools also as text.
+
+`ServedModel` is a chat model itself, so that LangChain's agent runs on it as on the one inside.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+from langchain_core.callbacks import CallbackManagerForLLMRun
+from langchain_core.language_models.base import LanguageModelInput
+from langchain_core.language_models.chat_models import BaseChatModel
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.outputs import ChatGeneration, ChatResult
+from langchain_core.runnables import Runnable
+from langchain_core.utils.function_calling import convert_to_openai_tool
+from pydantic import ConfigDict
+
+from ..prompting import tokens
+from .faults import NoToolCalling, Patience, explained
+from .text_tools import read_turn, written
+
+PICTURE_TOKENS = 800  # of a picture, where the provider does not tell
+
+
+class ServedModel(BaseChatModel):
+    """A chat model with retries, counts and one form of tool calling.
+
+    Args:
+        inner: the provider's chat model.
+        label: the controller's name, for errors.
+        provider: see `faults.KEYS`.
+        place: the server's address, where it is not the provider's own.
+        form: "native" tools, tools as "text", or "auto": native until the server says that it takes none.
+        patience: of retries.
+        count: is told (tokens in, tokens out) of every reply.
+        sleep: waits between tries.
+    """
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    inner: BaseChatModel
+    label: str
+    provider: str = ""
+    place: str = ""
+    form: Literal["native", "text", "auto"] = "auto"
+    patience: Patience = Patience()
+    count: Callable[[int, int], None] | None = None
+    sleep: Callable[[float], None] = time.sleep
+
+    @property
+    def _llm_type(self) -> str:
+        return f"sightline {self.inner._llm_type}"
+
+    def bind_tools(
+        self, tools: Sequence[Any], *, tool_choice: Any = None, **options: Any
+    ) -> Runnable[LanguageModelInput, AIMessage]:
+        """Tools for the next calls, whichever form they take on the wire."""
+        declared = [convert_to_openai_tool(tool) for tool in tools]
+        chosen = {"tool_choice": tool_choice} if tool_choice is not None else {}
+        return self.bind(tools=declared, **chosen, **options)  # type: ignore[return-value]
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        *,
+        tools: Sequence[dict[str, Any]] = (),
+        **options: Any,
+    ) -> ChatResult:
+        reply = (
+            self._with_tools(messages, tools, stop, options)
+            if tools
+            else self._ask(self.inner, messages, stop, options)
+        )
+        return ChatResult(generations=[ChatGeneration(message=reply)])
+
+    def _with_tools(
+        self,
+        messages: list[BaseMessage],
+        tools: Sequence[dict[str, Any]],
+        stop: list[str] | None,
+        options: dict[str, Any],
+    ) -> AIMessage:
+        if self.form != "text" and type(self.inner).bind_tools is BaseChatModel.bind_tools:
+            self.form = "text"
+        if self.form != "text":
+            choice = {"tool_choice": options.pop("tool_choice")} if "tool_choice" in options else {}
+            try:
+                return self._ask(self.inner.bind_tools(list(tools), **choice), messages, stop, options)
+            except NoToolCalling:
+                if self.form == "native":
+                    raise
+                self.form = "text"
+        options.pop("tool_choice", None)
+        stops = [*(stop or ()), "\nObservation"]
+        return read_turn(
+            self._ask(self.inner, written(messages, tools), stops, options),
+            {t["function"]["name"] for t in tools},
+        )
+
+    def _ask(
+        self,
+        model: Runnable[LanguageModelInput, Any],
+        messages: list[BaseMessage],
+        stop: list[str] | None,
+        options: dict[str, Any],
+    ) -> AIMessage:
+        tried = 0
+        while True:
+            tried += 1
+            try:
+                reply = model.invoke(messages, stop=stop, **options)
+                break
+            except Exception as error:  # whatever the provider's package raises becomes one line
+                wait = self.patience.wait(error, tried)
+                if wait is None:
+                    raise explained(error, self.label, self.provider, self.place, tried) from error
+                self.sleep(wait)
+        return self._counted(reply, messages)
+
+    def _counted(self, reply: AIMessage, messages: list[BaseMessage]) -> AIMessage:
+        """The reply with its usage, estimated (and so marked) where the provider gives none."""
+        usage = reply.usage_metadata
+        if not usage or not usage.get("total_tokens"):
+            read, wrote = sum(estimate(message) for message in messages), estimate(reply)
+            reply = reply.model_copy(
+                update={
+                    "usage_metadata": {
+                        "input_tokens": read,
+                        "output_tokens": wrote,
+                        "total_tokens": read + wrote,
+                    },
+                    "response_metadata": {**reply.response_metadata, "estimated": True},
+                }
+            )
+        if self.count is not None and reply.usage_metadata is not None:
+            self.count(reply.usage_metadata["input_tokens"], reply.usage_metadata["output_tokens"])
+        return reply
+
+
+def estimate(message: BaseMessage) -> int:
+    """A message's tokens, estimated: its text, its tool calls, its pictures."""
+    total = 4 + tokens(str(message.text))
+    if isinstance(message.content, list):
+        pictures = [
+            b for b in message.content if isinstance(b, dict) and str(b.get("type", "")).startswith("image")
+        ]
+        total += PICTURE_TOKENS * len(pictures)
+    if isinstance(message, AIMessage):
+        total += sum(tokens(f"{call['name']}{call['args']}") for call in message.tool_calls)
+    return total
+
+
+def spent(reply: AIMessage) -> dict[str, Any]:
+    """`tokens_in`, `tokens_out` and, where they are estimated, `estimated`, for a thought event."""
+    usage = reply.usage_metadata or {"input_tokens": 0, "output_tokens": 0}
+    told = {"tokens_in": usage["input_tokens"], "tokens_out": usage["output_tokens"]}
+    return told | ({"estimated": True} if reply.response_metadata.get("estimated") else {})

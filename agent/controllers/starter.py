@@ -1,0 +1,292 @@
+"""The embedded starter as controller: it plans under the grammar, splits, joins, words and takes apart, all offline."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...programs.syntax import Program, ProgramError
+from ...tools.color import COLOR_NAMES
+from ...tools.values import Regions
+from ..errors import CannotError, ControllerError
+from ..language import in_language, language_of, nouns_in
+from .base import Fact, RawClaim, SubQuestion
+
+if TYPE_CHECKING:
+    from langchain_core.language_models.chat_models import BaseChatModel
+
+    from ...tools.registry import Registry
+    from ..events import Recorder
+    from ..records import Request, Style
+    from ..starter_planner import StarterPlanner
+
+# The wordings that its training used (mllm/scenes/templates), one each: other words would only cost accuracy.
+_ASK = {"en": "Break the question into simple questions: {question}", "zh": "分解问题：{question}"}
+_JOIN = {"en": "Known: {facts} Question: {question}", "zh": "已知：{facts}问题：{question}"}
+_CLAIMS = {"en": "List the claims of this text: {text}", "zh": "提取所有说法：{text}"}
+_COMPOSE = {
+    "en": "Question: {question} Evidence: {facts} Answer in one sentence.",
+    "zh": "问题：{question}证据：{facts}用一句话回答。",
+}
+_REACT = {
+    "en": "Question: {question} Steps so far: {history} Next step?",
+    "zh": "问题：{question}已做步骤：{history}下一步？",
+}
+_NONE = {"en": "none", "zh": "无"}
+_STOP = {"en": ".", "zh": "。"}
+_GAP = {"en": " ", "zh": ""}
+_SENTENCE = re.compile(r"[^.!?。！？\n]+[.!?。！？]*")
+_QUESTION = re.compile(r"[^?？]+[?？]?")
+_RELATED = re.compile(r"^(?P<a>.+?) (?P<relation>left of|right of|above|below) (?P<b>.+)$")
+_MOST_COUNTED = 12  # the largest number that its training worded
+
+NO_KNOWLEDGE = (
+    "the starter has no knowledge of the world: LIST and ASK need a language model, as in --controller openai:NAME"
+)
+
+
+class StarterController:
+    """The starter MLLM's words in the agent's service.
+
+    It sees no picture and knows nothing of the world; pictures reach it as the values of program steps. Loaded on first
+    use; safe to use from several threads, which take turns.
+
+    Args:
+        planner: the loaded planner; the one inside the package if not given.
+        registry: the tools a program may use; built-in and installed ones if not given.
+        weights: folder of another starter.
+    """
+
+    name = "starter"
+    sees = False
+    knows = False
+
+    def __init__(
+        self,
+        planner: StarterPlanner | None = None,
+        registry: Registry | None = None,
+        weights: str | Path | None = None,
+    ) -> None:
+        self._given = planner
+        self._weights = weights
+        self._registry = registry
+        self._planners: dict[tuple[str, ...], StarterPlanner] = {}
+        self._lock = threading.RLock()
+
+    # -- the verbs -------------------------------------------------------------------------------------------------
+
+    def plan(
+        self, request: Request, recorder: Recorder, failed: Sequence[tuple[str, Sequence[Any]]] = ()
+    ) -> str:
+        """One program, greedy, under the grammar of the tools and of the request's pictures."""
+        if failed:
+            raise CannotError("the starter writes one plan and cannot mend it; ask in other words")
+        from .starter_requests import mend, said_for_planning
+
+        asked = said_for_planning(request)
+        with self._lock:
+            planner = self._planner(tuple(request.inputs))
+            started = time.perf_counter()
+            (text,) = planner.plan([asked.text])
+        self._thought(recorder, "controller", asked.text, text, started)
+        try:
+            return mend(Program.parse(text), asked).text
+        except ProgramError:  # the grammar closes every program; what is wrong all the same is the checker's to say
+            return text
+
+    def divide(self, request: Request, known: Sequence[Fact], recorder: Recorder) -> list[SubQuestion]:
+        """The simple questions that the question consists of, all independent; none once something is known."""
+        if known:
+            return []
+        language = language_of(request.question)
+        (said,) = self._write(
+            [_ASK[language].format(question=request.question)], recorder, role="decision maker"
+        )
+        texts = [part.strip() for part in _QUESTION.findall(said) if part.strip()]
+        return [SubQuestion(f"q{n}", text) for n, text in enumerate(dict.fromkeys(texts), 1)]
+
+    def conclude(self, request: Request, known: Sequence[Fact], recorder: Recorder) -> str:
+        """The answer that follows from the sub-answers, in the form in which it was trained to join them."""
+        if not known:
+            raise CannotError("nothing is known to conclude from")
+        language = language_of(request.question)
+        gap, stop = _GAP[language], _STOP[language]
+        facts = gap.join(f"{fact.asked}{gap}{fact.found}{stop}" for fact in known)
+        (said,) = self._write(
+            [_JOIN[language].format(facts=facts, question=request.question)], recorder, role="decision maker"
+        )
+        return said
+
+    def compose(self, question: str, facts: Sequence[Fact], style: Style, recorder: Recorder) -> str:
+        """One sentence from one fact: a number of things, a colour, or a relation that holds or not."""
+        language = language_of(question) if style.language == "auto" else style.language
+        if language not in _COMPOSE or language != language_of(question):
+            raise CannotError(f"the starter words answers in the question's language, not in {style.language!r}")
+        if style.length == "paragraph" or style.tone != "neutral":
+            raise CannotError("the starter words answers in one neutral sentence")
+        told = f"{_evidence(facts, language)}{_STOP[language]}"
+        (said,) = self._write(
+            [_COMPOSE[language].format(question=question, facts=told)], recorder, role="refiner"
+        )
+        new = nouns_in(said, language) - nouns_in(f"{question} {told}", language)
+        if new or not nouns_in(told, language) <= nouns_in(said, language):
+            raise ControllerError(f"the starter's wording speaks of other things: {said}")
+        return said
+
+    def claims(self, text: str, recorder: Recorder) -> list[RawClaim]:
+        """The claims of each sentence, all sentences in one batch."""
+        sentences = [part.strip() for part in _SENTENCE.findall(text) if re.search(r"\w", part)]
+        if not sentences:
+            return []
+        said = self._write(
+            [_CLAIMS[language_of(s)].format(text=s) for s in sentences], recorder, role="verifier"
+        )
+        found: dict[RawClaim, None] = {}
+        for sentence, lines in zip(sentences, said, strict=True):
+            for line in lines.splitlines():
+                claim = read_claim(line, sentence)
+                if claim is not None:
+                    found[claim] = None
+        return list(found)
+
+    def complete(self, prompts: Sequence[str]) -> list[str]:
+        """LIST and ASK are beyond it."""
+        raise CannotError(NO_KNOWLEDGE)
+
+    def chat_model(self) -> BaseChatModel:
+        """A LangChain chat model that thinks and acts as the starter was trained to: one tool call or the answer."""
+        from .starter_chat import StarterChat
+
+        return StarterChat(step=self.next_step)
+
+    def next_step(self, question: str, history: Sequence[tuple[str, str]]) -> tuple[str, int, int]:
+        """(what it says next, tokens read, tokens written), after the (thought and action, observation) pairs so far."""
+        language = language_of(question)
+        steps = " ".join(f"{said} Observation: {seen}" for said, seen in history) or _NONE[language]
+        prompt = _REACT[language].format(question=question, history=steps + _STOP[language])
+        with self._lock:
+            (said,) = self._say([prompt])
+            return said, self._tokens(prompt), self._tokens(said)
+
+    # -- inside ----------------------------------------------------------------------------------------------------
+
+    def _planner(self, inputs: tuple[str, ...]) -> StarterPlanner:
+        """The planner whose grammar knows these pictures; all share one set of weights."""
+        from ...tools import types
+        from ..starter_planner import StarterPlanner
+
+        if inputs not in self._planners:
+            first = self._given or next(iter(self._planners.values()), None)
+            named = {name: types.of("Region" if name == "MARK" else "Image") for name in inputs}
+            answerer = first.answerer if first is not None else None
+            if answerer is None and self._weights is not None:
+                from ...mllm.answerer import Answerer
+
+                answerer = Answerer.load(self._weights)
+            self._planners[inputs] = StarterPlanner(answerer, self._registry, named)
+        return self._planners[inputs]
+
+    def _any_planner(self) -> StarterPlanner:
+        return self._given or next(iter(self._planners.values()), None) or self._planner(("IMAGE",))
+
+    def _say(self, texts: Sequence[str]) -> list[str]:
+        from ...mllm.answerer import Question
+
+        replies = self._any_planner().answerer.ask([Question(text, mode="answer") for text in texts])
+        return [reply.text.strip() for reply in replies]
+
+    def _write(self, texts: Sequence[str], recorder: Recorder, *, role: str) -> list[str]:
+        with self._lock:
+            started = time.perf_counter()
+            said = self._say(texts)
+        self._thought(recorder, role, "\n".join(texts), "\n".join(said), started)
+        return said
+
+    def _thought(self, recorder: Recorder, role: str, asked: str, said: str, started: float) -> None:
+        recorder.emit(
+            "thought",
+            role=role,
+            asked=asked,
+            said=said,
+            tokens_in=self._tokens(asked),
+            tokens_out=self._tokens(said),
+            ms=round((time.perf_counter() - started) * 1000, 2),
+            attempt=0,
+        )
+
+    def _tokens(self, text: str) -> int:
+        tokenizer = self._any_planner().answerer.processor.tokenizer
+        return len(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def _evidence(facts: Sequence[Fact], language: str) -> str:
+    """The one fact behind an answer, as its training wrote it: "dog: 2", "dog: red" or "dog / bus: left of = yes".
+
+    Raises:
+        CannotError: the answer rests on something else, or on a name that has no Chinese in a Chinese question.
+    """
+    *seen, last = facts
+    value = last.value[0] if isinstance(last.value, list) and len(last.value) == 1 else last.value
+    counted = [f for f in seen if isinstance(f.value, Regions)]
+    if len(counted) != 1 or not isinstance(value, str | int | bool):
+        raise CannotError("the starter words what rests on one group of things")
+    name, number = counted[0].asked, len(counted[0].value)
+    related = _RELATED.match(name)
+    yes_no = isinstance(value, bool) or str(value).lower() in ("yes", "no")
+    if yes_no and related is not None:
+        a, b = (_name(related[key], language) for key in ("a", "b"))
+        holds = _name("yes" if number else "no", language)
+        return f"{a} / {b}: {_name(related['relation'], language)} = {holds}"
+    if related is not None or number > _MOST_COUNTED:
+        raise CannotError("the starter words counts of things by name, up to a dozen")
+    if yes_no and (value in (True, "yes")) == bool(number) and len(seen) == 1:
+        return f"{_name(name, language)}: {number}"
+    if isinstance(value, int) and not yes_no and value == number and len(seen) == 1:
+        return f"{_name(name, language)}: {number}"
+    if isinstance(value, str) and value in COLOR_NAMES and number == 1:
+        return f"{_name(name, language)}: {_name(value, language)}"
+    raise CannotError("the starter words a count, a colour or a relation")
+
+
+def _name(name: str, language: str) -> str:
+    """A thing's or colour's name in the language; names made of several steps ("largest dog") are beyond its training."""
+    if language == "en":
+        return name
+    said = in_language(name, language)
+    if said == name:
+        raise CannotError(f"the starter has no Chinese for {name!r}")
+    return said
+
+
+_LINE = re.compile(r"^(existence|absence|count|color|text|relation|compare): (.+)$")
+_RELATIONS = ("left of", "right of", "above", "below", "左边", "右边", "上方", "下方")
+
+
+def read_claim(line: str, sentence: str) -> RawClaim | None:
+    """A claim from a line as the starter writes it ("count: dog = 2"); None where the line has no such form."""
+    match = _LINE.match(line.strip())
+    if match is None:
+        return None
+    kind, rest = match[1], match[2].strip()
+    if kind in ("existence", "absence"):
+        return RawClaim("existence", sentence, (rest,), polarity=kind == "existence")
+    if kind == "count":
+        parts = re.match(r"^(.+?) (=|>=) (\d+)$", rest)
+        if parts is None:
+            return None
+        return RawClaim("count", sentence, (parts[1],), parts[3] if parts[2] == "=" else f">={parts[3]}")
+    if kind in ("color", "text"):
+        entity, equals, value = rest.partition(" = ")
+        return RawClaim(kind, sentence, (entity,), value) if equals else None
+    if kind == "compare":
+        first, sign, second = rest.partition(" > ")
+        return RawClaim("compare", sentence, (first, second), ">") if sign else None
+    for relation in _RELATIONS:
+        first, found, second = rest.partition(f" {relation} ")
+        if found:
+            return RawClaim("relation", sentence, (first, second), relation)
+    return None

@@ -1,0 +1,125 @@
+"""What the starter is asked to plan: the question in the forms of its training, a mark as coordinates or a stand-in noun.
+
+The starter was trained on requests that stand alone and that give places as numbers ("what is at (120, 80)?"). So "what is
+this?" becomes that, "how many like this?" names the thing that was seen at the mark, and in anything else ("is it left of
+the bus?") the words for the marked thing become a noun, whose search in the program is then replaced by the mark itself.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from ...programs.syntax import Literal, Name, Program, Step
+from ..errors import CannotError
+from ..language import language_of, noun_in_chinese
+from ..marks import place, step
+from ..planner_data.lexicon import english_plural
+from ..records import Mark, Request
+
+STAND_IN = "object"  # the noun for a marked thing whose name is not known
+
+_NAME = {
+    "en": re.compile(
+        r"^(?:(?:what|which(?: thing| object)?) ?(?:is|'s|was|are) (?:this|that|it|here|there)(?: thing| object)?"
+        r"|what (?:do|did) i (?:click|mark|point|select)\w*(?: on| at)?(?: here)?"
+        r"|(?:name|identify) (?:this|that|it)(?: thing| object)?)[?.! ]*$"
+    ),
+    "zh": re.compile(r"^(?:(?:这|那|它|这里|那里|这个|那个)是?(?:什么|啥)(?:东西|物体)?|这是个?什么(?:东西)?)[？?。 ]*$"),
+}
+_LIKE = {
+    "en": re.compile(r"\b(?:(?:things?|objects?|ones?|others?) )?(?:like (?:this|that|it)(?: one)?|of (?:this|that) (?:kind|sort|type)|such (?:things|objects))\b"),
+    "zh": re.compile(r"(?:像)?(?:这样|那样|这种|那种)(?:的)?(?:东西|物体)?"),
+}  # fmt: skip
+_THIS = {
+    "en": re.compile(
+        r"\b(?:(?:this|that|the (?:clicked|marked|selected|highlighted)) (?:thing|object|one|region|area)"
+        r"|(?:the (?:thing|object) )?(?:that )?i (?:clicked|marked|selected|pointed at)|this|it|that)\b"
+    ),
+    "zh": re.compile(r"(?:这|那)(?:个)?(?:东西|物体)|它|这个|那个|这里|那里|这"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What goes to the planner; where `noun` is set, the program's search for it stands for the mark."""
+
+    text: str
+    noun: str = ""
+    mark: Mark | None = None
+    picture: str = "IMAGE"
+
+
+def points_at_something(question: str) -> bool:
+    """Whether a question speaks of a marked thing ("this", "it", "like this") rather than of the picture."""
+    language = language_of(question)
+    low = question.lower()
+    return any(table[language].search(low) for table in (_NAME, _LIKE, _THIS))
+
+
+def said_for_planning(request: Request) -> Asked:
+    """The request in the forms that the starter was trained on.
+
+    Raises:
+        CannotError: the question asks for things like the marked one, and nobody could name that.
+    """
+    text, mark = request.asked, request.mark
+    if mark is None:
+        return Asked(text)
+    language = language_of(text)
+    low = text.lower()
+    at = place(mark)
+    if _NAME[language].match(low.strip()):
+        return Asked(f"what is at {at}?" if language == "en" else f"{at}是什么？")
+    if _LIKE[language].search(low):
+        if not request.marked:
+            raise CannotError("nothing that can be named was seen at the mark; say what to look for")
+        return Asked(_like(low, request.marked, language))
+    if not _THIS[language].search(low):
+        return Asked(text)
+    noun = request.marked or STAND_IN
+    said = f"the {noun}" if language == "en" else (noun_in_chinese(noun) or noun)
+    return Asked(
+        _THIS[language].sub(said, low, count=1), noun, mark, request.picture_names[mark.picture]
+    )
+
+
+def _like(low: str, noun: str, language: str) -> str:
+    if language == "zh":
+        return _LIKE["zh"].sub(noun_in_chinese(noun) or noun, low, count=1)
+    many = english_plural(noun)
+    text = _LIKE["en"].sub(many, low, count=1)
+    if re.match(rf"^how many {re.escape(many)}[?. ]*$", text):
+        return f"how many {many} are there?"
+    return text
+
+
+def mend(program: Program, asked: Asked) -> Program:
+    """The program with its search for the stand-in noun replaced by the mark.
+
+    Raises:
+        CannotError: the program does not look for it.
+    """
+    if asked.mark is None:
+        return program
+    made: list[Step] = []
+    taken = {item.name for item in program.steps}
+    found = False
+    for item in program.steps:
+        arguments = item.arguments
+        sought = arguments.get("object")
+        if not found and item.op == "LOC" and isinstance(sought, Literal) and _is(sought.value, asked.noun):
+            found = True
+            number = next(n for n in range(len(taken) + 1) if f"OBJ{n}" not in taken)
+            made.append(step(f"OBJ{number}", asked.mark, asked.picture))
+            # FILTER without a condition makes one region a list of one, as LOC's result would be
+            made.append(Step(item.name, "FILTER", (("object", Name(f"OBJ{number}")),)))
+        else:
+            made.append(item)
+    if not found:
+        raise CannotError("the plan does not speak of what was pointed at")
+    return Program(tuple(made))
+
+
+def _is(value: object, noun: str) -> bool:
+    return isinstance(value, str) and value.lower() in (noun.lower(), english_plural(noun).lower())

@@ -1,0 +1,77 @@
+"""The ladder: where a mode cannot or fails, the next one is tried, and the trace says so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from ..errors import SightlineError
+from .budget import Budget
+from .errors import LimitReached
+from .events import Recorder
+from .outcome import Outcome
+from .records import Mode, Request
+
+LADDER: Mapping[Mode, tuple[Mode, ...]] = {
+    "program": ("program", "react", "direct"),
+    "react": ("react", "direct"),
+    "decompose": ("decompose", "react", "direct"),
+    "direct": ("direct",),
+}
+
+
+class Rung(Protocol):
+    """One mode at work on a request; it raises a SightlineError or gives a failed Outcome where it comes to nothing."""
+
+    def __call__(self) -> Outcome: ...
+
+
+def climb(
+    start: Mode, rungs: Mapping[Mode, Rung], recorder: Recorder, request: Request, *, fall_back: bool = True
+) -> tuple[Mode, Outcome]:
+    """The first mode from `start` on that comes to something, and its outcome.
+
+    Where none does, the outcome is the first mode's failure, with every reason; where a limit ends the work it is "partial"
+    if something is known by then.
+    """
+    best: tuple[Mode, Outcome] | None = None
+    reasons: list[str] = []
+    order = LADDER[start] if fall_back else LADDER[start][:1]
+    for number, mode in enumerate(order):
+        try:
+            outcome = rungs[mode]()
+        except LimitReached as error:
+            return _cut_off(mode, best, str(error))
+        except SightlineError as error:
+            recorder.emit("error", message=str(error), traceback=None, where=mode)
+            outcome = Outcome("failed", error=str(error))
+        if outcome.status != "failed":
+            return mode, outcome
+        reason = outcome.error or "it came to nothing"
+        reasons.append(f"{mode}: {reason}")
+        if best is None:
+            best = (mode, outcome)
+        if number + 1 < len(order):
+            try:
+                Budget(request.limits, recorder).check()
+            except LimitReached as error:
+                return _cut_off(mode, best, str(error))
+            recorder.emit("fallback", **{"from": mode, "to": order[number + 1], "why": reason})
+    assert best is not None
+    mode, first = best
+    error = first.error if len(reasons) == 1 else "; ".join(reasons)
+    return mode, Outcome(
+        "failed", facts=first.facts, evidence=first.evidence, program=first.program, thoughts=first.thoughts,
+        error=error,
+    )  # fmt: skip
+
+
+def _cut_off(mode: Mode, best: tuple[Mode, Outcome] | None, why: str) -> tuple[Mode, Outcome]:
+    """What is known when a limit is reached."""
+    known = best[1] if best is not None else Outcome("failed")
+    if best is not None:
+        mode = best[0]
+    status = "partial" if known.facts or known.evidence else "failed"
+    return mode, Outcome(
+        status, facts=known.facts, evidence=known.evidence, program=known.program, thoughts=known.thoughts, error=why
+    )  # fmt: skip

@@ -1,0 +1,110 @@
+"""The language of an answer: told by the question's script, and the few words that are said without a model."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+
+_HAN = re.compile(r"[㐀-䶿一-鿿]")
+_KANA = re.compile(r"[぀-ヿ]")
+_LETTER = re.compile(r"[^\W\d_]")
+
+# Short answers that are the same in every question, English -> Chinese.
+_CHINESE = {
+    "yes": "是", "no": "否", "none": "没有", "nothing": "什么也没有", "true": "对", "false": "错",
+    "left": "左边", "right": "右边", "left of": "左边", "right of": "右边", "above": "上方", "below": "下方",
+    "inside": "里面", "touching": "接触",
+}  # fmt: skip
+YES = frozenset({"yes", "true", "是", "对", "有", "是的", "对的", "有的"})
+NO = frozenset({"no", "false", "否", "不", "没有", "不是", "不对", "错"})
+
+
+def language_of(text: str) -> str:
+    """ "zh" where Chinese characters make up a fifth of the letters or more and no kana stands there; else "en"."""
+    han = len(_HAN.findall(text))
+    if not han or _KANA.search(text):
+        return "en"
+    return "zh" if han >= 0.2 * len(_LETTER.findall(text)) else "en"
+
+
+def in_language(word: str, language: str) -> str:
+    """A short answer (yes, a colour, a thing's name) in Chinese where `language` is "zh" and the word is known."""
+    if language != "zh" or _HAN.search(word):
+        return word
+    return _CHINESE.get(word.lower()) or noun_in_chinese(word) or word
+
+
+def noun_in_chinese(name: str) -> str | None:
+    """The Chinese name of a thing or colour, a colour before it kept; None where no dictionary of ours has it."""
+    table = _names()
+    name = " ".join(name.lower().split())
+    if name in table:
+        return table[name]
+    color, _, rest = name.partition(" ")
+    if rest and color in _colors() and rest in table:
+        return f"{_colors()[color]}的{table[rest]}"
+    return None
+
+
+def nouns_in(text: str, language: str) -> frozenset[str]:
+    """The things and colours that a text names, longest names first, so that 猫头鹰 (owl) is no 猫 (cat).
+
+    English names are given in the singular. Only names in our dictionaries are found.
+    """
+    if language == "zh":
+        names, longest = _chinese_names()
+        found: set[str] = set()
+        at = 0
+        while at < len(text):
+            size = next((n for n in range(longest, 0, -1) if text[at : at + n] in names), 0)
+            if size:
+                found.add(text[at : at + size])
+            at += size or 1
+        return frozenset(found)
+    forms = _english_forms()
+    words = re.findall(r"[a-z]+(?:[-'][a-z]+)*", text.lower())
+    named: set[str] = set()
+    place = 0
+    while place < len(words):
+        span = next((n for n in (3, 2, 1) if " ".join(words[place : place + n]) in forms), 0)
+        if span:
+            named.add(forms[" ".join(words[place : place + span])])
+        place += span or 1
+    return frozenset(named)
+
+
+@cache
+def _chinese_names() -> tuple[frozenset[str], int]:
+    names = frozenset(name for name in _names().values() if _HAN.search(name))
+    return names, max(map(len, names))
+
+
+@cache
+def _english_forms() -> dict[str, str]:
+    """Singular and plural forms -> singular."""
+    from .planner_data.lexicon import english_plural, everyday_nouns
+
+    forms: dict[str, str] = {}
+    for name in (*everyday_nouns(), *_names()):
+        forms.setdefault(english_plural(name.lower()), name.lower())
+        forms[name.lower()] = name.lower()
+    return forms
+
+
+@cache
+def _colors() -> dict[str, str]:
+    from ..mllm.scenes.vocabulary import COLOR_ZH
+
+    return {**COLOR_ZH, "grey": COLOR_ZH["gray"]} if "gray" in COLOR_ZH else dict(COLOR_ZH)
+
+
+@cache
+def _names() -> dict[str, str]:
+    """English -> Chinese, of the planner's lexicon and of the scenes."""
+    from ..mllm.scenes.vocabulary import CATEGORY_ZH
+    from .planner_data.lexicon import chinese_nouns
+
+    found: dict[str, str] = {}
+    for noun in chinese_nouns():
+        found.setdefault(noun.english.lower(), noun.surface)
+    return {**CATEGORY_ZH, **_colors(), **found}

@@ -1,0 +1,89 @@
+"""LLM as decision maker: ReAct over the tools (Yao et al. 2023; MM-REACT), run by LangChain's agent.
+
+One loop serves every model: `controller.chat_model()` takes tools natively or writes them as text. The tool calls of one
+round run as one batch in the engine. After the last round the model is asked once to answer from what is known.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from .. import prompts
+from ..tools.values import Image, Regions
+from .budget import Budget
+from .controllers.base import Controller
+from .errors import ControllerError, LimitReached
+from .events import Recorder
+from .outcome import Outcome
+from .prompting import Prompter, said
+from .reading import plain_answer
+from .records import Limits, Request
+
+if TYPE_CHECKING:
+    from .toolbox import Toolbox
+
+TOOLS = 20  # offered at once, those that the question seems to need first: each is read again in every round
+
+
+def run_react(
+    request: Request, controller: Controller, toolbox: Toolbox, limits: Limits, recorder: Recorder
+) -> Outcome:
+    """Think, call, observe, until the model answers or a limit ends it.
+
+    The outcome is "done" where the model answered within `limits.rounds` rounds, "partial" where a limit ended the work and
+    something is known by then, "failed" where the model said nothing that can be used.
+
+    Raises:
+        ControllerError: the model could not be reached before anything was found.
+        LimitReached: nothing is left to spend at the start.
+    """
+    from .react_loop import Loop
+
+    Budget(limits, recorder).check()
+    offered = Prompter(toolbox.engine.registry).tools_for(
+        request.asked, toolbox.tools(), TOOLS, pointed=request.mark is not None
+    )
+    system = prompts.text("react", handles=", ".join(toolbox.values), rounds=str(limits.rounds))
+    asked = f"{said(request)}\n\nHandles:\n{toolbox.handles()}"
+    loop = Loop(controller, toolbox, offered, limits, recorder)
+    try:
+        reply = loop.run(system, asked)
+    except ControllerError as error:
+        if not toolbox.facts:
+            raise
+        recorder.emit("error", message=str(error), traceback=None, where="react")
+        return _outcome(toolbox, loop.thoughts, "partial", "", str(error))
+    except LimitReached as error:
+        return _outcome(toolbox, loop.thoughts, "partial" if toolbox.facts else "failed", "", str(error))
+    text = plain_answer(reply)
+    if not text:
+        why = loop.cut or "the model ended without an answer"
+        return _outcome(toolbox, loop.thoughts, "partial" if toolbox.facts else "failed", "", why)
+    return _outcome(toolbox, loop.thoughts, "partial" if loop.cut else "done", text, loop.cut)
+
+
+def _outcome(toolbox: Toolbox, thoughts: list[str], status: Any, text: str, error: str | None) -> Outcome:
+    value, handle = _meant(text, toolbox)
+    if not text and status == "partial":  # cut off without a word: the last thing found is what is known
+        value = toolbox.facts[-1].value
+    return Outcome(
+        status,
+        value=value,
+        text=text or None if handle is None else None,
+        facts=tuple(toolbox.facts),
+        evidence=toolbox.evidence,
+        program=toolbox.program(handle) or None,
+        thoughts=tuple(thoughts),
+        error=error,
+    )
+
+
+def _meant(text: str, toolbox: Toolbox) -> tuple[Any, str | None]:
+    """The value that an answer names by its handle, where it is a picture or regions; else the words themselves."""
+    for handle in re.findall(r"\b[A-Z][A-Z_]*\d*\b", text):
+        value = toolbox.values.get(handle)
+        pictures = isinstance(value, list) and bool(value) and isinstance(value[0], Image)
+        if isinstance(value, Image | Regions) or pictures:
+            return value, handle if any(line.name == handle for line in toolbox.lines) else None
+    return text or None, None

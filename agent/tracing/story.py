@@ -1,0 +1,368 @@
+"""The body of a trace's page: how the answer came about, block by block in the order in which it happened."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..events import Event
+from .album import Album, Found, four, overlay, pictures_of, regions_of
+from .graphs import draw_graph
+from .markup import Markup, escape, join, tag
+from .trace import Run, Trace
+
+_MOST_THUMBS = 12  # of one value; the rest is a number
+_TOP = frozenset({"ask", "mode", "draft", "claim", "verdict", "edit", "answer", "end", "step"})  # told elsewhere
+_CODE = re.compile(
+    r"(?P<text>\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*')|(?P<number>\b\d+(?:\.\d+)?\b)|(?P<op>\b[A-Z][A-Z_]*(?=\())|(?P<name>\b[A-Z][A-Z_]*\d*\b)"
+)
+
+
+@dataclass
+class Stage:
+    """What the blocks of a page put on the pictures: for each key the regions that light up with it."""
+
+    album: Album
+    boxes: dict[str, tuple[list[Found], str, list[str]]] = field(default_factory=dict)
+    default: str = ""  # the key whose boxes are shown while nothing is pointed at
+
+    def put(self, key: str, regions: Sequence[Found], says: str, lights: Sequence[str]) -> bool:
+        """Note the regions of a key, what they are in words, and what lights up with them; whether there are any."""
+        if not regions:
+            return False
+        self.boxes[key] = (list(regions), says, list(lights))
+        return True
+
+    def overlays(self, number: int) -> Markup:
+        """All groups of boxes on one of the question's pictures."""
+        asked = self.album.asked[number]
+        parts = []
+        for key, (regions, says, lights) in self.boxes.items():
+            here = [r for r in regions if self.album.place(r) is asked]
+            if here:
+                parts.append(
+                    tag("g", overlay(asked, here), data_key=key, data_lights=" ".join([key, *lights]), data_says=says,
+                        class_="boxes default" if key == self.default else "boxes")
+                )  # fmt: skip
+        return join(parts)
+
+
+def story(trace: Trace, stage: Stage) -> Markup:
+    """Every event that is not told at the head of the page, grouped into blocks."""
+    runs = {run.seq: (number, run) for number, run in enumerate(trace.runs())}
+    ran = {run.text for _, run in runs.values()}
+    blocks: list[Markup] = []
+    rounds: list[Event] = []
+    seen_questions = False
+    observations = {str(e.data.get("id")): e.data for e in trace.of("observation")}
+
+    def close_round() -> None:
+        if rounds:
+            blocks.append(_round([*rounds], observations, stage))
+            rounds.clear()
+
+    for event in trace.events:
+        if event.kind not in ("call", "observation"):
+            close_round()
+        if event.seq in runs:
+            number, run = runs[event.seq]
+            blocks.append(_run(number, run, event, stage))
+        elif event.kind == "thought":
+            blocks.append(_thought(event))
+        elif event.kind == "plan":
+            if not (event.data.get("ok") and str(event.data.get("program", "")) in ran):
+                blocks.append(_plan(event))
+        elif event.kind == "call":
+            if rounds and str(rounds[-1].data.get("id")) in observations and _observed(trace, rounds[-1], event):
+                close_round()
+            rounds.append(event)
+        elif event.kind in ("question", "finding"):
+            if not seen_questions:
+                blocks.append(_questions(trace, event, stage))
+            seen_questions = True
+        elif event.kind == "fallback":
+            blocks.append(_fallback(event))
+        elif event.kind == "error":
+            blocks.append(_error(event))
+        elif event.kind not in _TOP and event.kind not in ("observation", "graph"):
+            blocks.append(_raw(event))
+    close_round()
+    if not blocks:
+        return tag("p", "Nothing was recorded between the question and its answer.", class_="soft")
+    return tag("ol", blocks, class_="story")
+
+
+def _observed(trace: Trace, before: Event, after: Event) -> bool:
+    """Whether an observation lies between two calls, so that they belong to two rounds."""
+    return any(before.seq < e.seq < after.seq for e in trace.of("observation"))
+
+
+def _block(event: Event, title: str, *children: Any, **attributes: Any) -> Markup:
+    head = tag("h3", tag("span", title), tag("span", seconds(event.ms), class_="at", title="since the question"))
+    return tag("li", head, children, class_=attributes.pop("class_", "block"), **attributes)
+
+
+def _thought(event: Event) -> Markup:
+    data = event.data
+    said = str(data.get("said", ""))
+    role = str(data.get("role", "model"))
+    repair = f", attempt {data['attempt'] + 1}" if isinstance(data.get("attempt"), int) and data["attempt"] else ""
+    cost = f"{data.get('tokens_in') or 0} → {data.get('tokens_out') or 0} tokens, {milliseconds(data.get('ms'))}"
+    glimpse = " ".join(said.split())
+    body: list[Markup] = []
+    if data.get("asked"):
+        body += [tag("h4", "It was asked"), tag("pre", data["asked"], class_="said asked")]
+        body += [tag("h4", "It said, word for word")]
+    body.append(tag("pre", said, class_="said") if said else tag("p", "It said nothing.", class_="soft"))
+    summary = tag(
+        "summary", tag("span", f"{role}{repair}", class_="who"), tag("span", glimpse[:160], class_="glimpse"),
+        tag("span", cost, class_="cost"),
+    )  # fmt: skip
+    return _block(event, "Thought", tag("details", summary, body), class_="block thought")
+
+
+def _plan(event: Event) -> Markup:
+    data = event.data
+    text = str(data.get("program", ""))
+    attempt = data.get("attempt")
+    number = attempt + 1 if isinstance(attempt, int) else 1
+    if data.get("ok"):
+        return _block(event, f"Plan, attempt {number}: fit to run", code_block(text))
+    wrong = [
+        tag(
+            "li", tag("code", str(p.get("code", ""))), f" line {p.get('line')}, column {p.get('column')}: {p.get('message')}",
+            f"; {p['suggestion']}" if p.get("suggestion") else None,
+        )
+        for p in data.get("errors") or () if isinstance(p, Mapping)
+    ]  # fmt: skip
+    summary = tag("summary", f"{len(wrong)} {'error' if len(wrong) == 1 else 'errors'} sent back for repair")
+    body = tag("details", summary, code_block(text), tag("ul", wrong, class_="problems"))
+    return _block(event, f"Plan, attempt {number}: cannot run", body, class_="block bad")
+
+
+def _run(number: int, run: Run, event: Event, stage: Stage) -> Markup:
+    """A program as it ran: lines with their values, and the graph, each lighting up the other and its boxes."""
+    steps = {str(step.get("name")): (i, step) for i, step in enumerate(run.steps)}
+    nodes_of = {line: [n["id"] for n in run.nodes if line in (n.get("lines") or ())] for line in range(1, 1 + len(run.text.splitlines()))}
+    rows = []
+    told: set[str] = set()
+    for line, text in enumerate(run.text.splitlines(), 1):
+        name = text.partition("=")[0].strip()
+        told.add(name)
+        place, step = steps.get(name, (-1, None))
+        rows.append(_line(number, line, text, nodes_of[line], place, step, stage))
+    for name, (place, step) in steps.items():
+        if name not in told:
+            rows.append(_line(number, 0, f"{name} = {step.get('op')}", [], place, step, stage))
+    graph = None
+    if run.nodes:
+        by_node = {n["id"]: _node_lights(number, n, run) for n in run.nodes}
+        graph = tag(
+            "div", draw_graph(run.nodes, run.edges, number, by_node), tag("p", tag("em", "Plan"), " as the engine ran it"),
+            [tag("p", note, class_="note") for note in run.notes], class_="graph",
+        )  # fmt: skip
+    demonstrations = None
+    title = "Program" if run.number >= 0 else "Looked up at the mark"
+    body = tag("div", tag("ol", rows, class_="lines"), graph, class_="run")
+    return _block(event, title, body, demonstrations, class_="block program")
+
+
+def _node_lights(number: int, node: Mapping[str, Any], run: Run) -> str:
+    lines = node.get("lines") or ()
+    texts = run.text.splitlines()
+    names = {texts[line - 1].partition("=")[0].strip() for line in lines if 0 < line <= len(texts)}
+    keys = [f"r{number}n{node['id']}", *(f"r{number}l{line}" for line in lines)]
+    keys += [f"r{number}s{i}" for i, step in enumerate(run.steps) if step.get("name") in names]
+    return " ".join(keys)
+
+
+def _line(
+    number: int, line: int, text: str, nodes: Sequence[int], place: int, step: Mapping[str, Any] | None, stage: Stage
+) -> Markup:
+    keys = [f"r{number}l{line}"] if line else []
+    lights = [*keys, *(f"r{number}n{n}" for n in nodes)]
+    result: list[Markup | None] = []
+    says = text
+    status = "unknown"
+    if step is not None:
+        status = str(step.get("status", ""))
+        key = f"r{number}s{place}"
+        says = f"{step.get('name')}: {step.get('shown') or status}"
+        found = regions_of(step.get("value"), step)
+        if stage.put(key, found, says, lights):
+            stage.default = key
+        hashes = pictures_of(step.get("value"))
+        cuts = [cut for content in hashes if (cut := _cut(content, stage)) is not None]
+        if cuts and not found:
+            stage.put(key, cuts, says, lights)
+        lights.append(key)
+        result = [_value(step), _thumbs(hashes, stage, lights), _chips(step)]
+        if step.get("error"):
+            result.append(tag("p", str(step["error"]), class_="error"))
+    button = tag(
+        "button", tag("span", line or "·", class_="no"), tag("code", highlight(text)), type="button", class_="code",
+        data_lights=" ".join(lights), data_says=says[:300],
+    )  # fmt: skip
+    return tag(
+        "li", button, tag("div", result, class_="result") if result else None, data_key=" ".join(keys) or None,
+        class_=f"line {status}",
+    )  # fmt: skip
+
+
+def _value(step: Mapping[str, Any]) -> Markup | None:
+    shown = str(step.get("shown") or "")
+    if not shown:
+        return None
+    long = len(shown) > 200
+    if not long:
+        return tag("span", shown, class_="value", dir="auto")
+    return tag("details", tag("summary", tag("span", f"{shown[:160]} …", class_="value", dir="auto")),
+               tag("pre", json.dumps(step.get("value"), ensure_ascii=False, indent=1)[:20_000], class_="said"))  # fmt: skip
+
+
+def _thumbs(hashes: Sequence[str], stage: Stage, lights: Sequence[str]) -> Markup | None:
+    if not hashes:
+        return None
+    drawn = [stage.album.thumbnail(content) for content in hashes[:_MOST_THUMBS]]
+    more = tag("span", f"and {len(hashes) - _MOST_THUMBS} more", class_="soft") if len(hashes) > _MOST_THUMBS else None
+    return tag("span", drawn, more, class_="thumbs", data_lights=" ".join(lights))
+
+
+def _cut(content: str, stage: Stage) -> Found | None:
+    """Where a picture was cut out of the original, as a dashed box."""
+    row = stage.album.trace.pictures.get(content)
+    if row is None or all(content == asked.hash or row.size == asked.size for asked in stage.album.asked):
+        return None
+    x, y = row.offset
+    return Found((float(x), float(y), float(x + row.size[0]), float(y + row.size[1])), frame=row.frame, dashed=True)
+
+
+def _chips(step: Mapping[str, Any]) -> Markup:
+    status = str(step.get("status", ""))
+    chips = [tag("span", status, class_=f"chip {status}")]
+    if step.get("cached") and status != "cached":
+        chips.append(tag("span", "from the cache", class_="chip cached"))
+    elif status not in ("skipped", "cached"):
+        chips.append(tag("span", milliseconds(step.get("ms")), class_="chip"))
+    if isinstance(step.get("batch"), int) and step["batch"] > 1:
+        chips.append(tag("span", f"batch of {step['batch']}", class_="chip"))
+    return tag("span", chips, class_="chips")
+
+
+def _round(calls: Sequence[Event], observations: Mapping[str, Mapping[str, Any]], stage: Stage) -> Markup:
+    """Tool calls that a model made together, with what each gave."""
+    thoughts = dict.fromkeys(str(e.data["thought"]) for e in calls if e.data.get("thought"))
+    rows = []
+    for event in calls:
+        data = event.data
+        key = f"c{event.seq}"
+        seen = observations.get(str(data.get("id")))
+        arguments = data.get("arguments")
+        given = ", ".join(f"{k}={v!r}" for k, v in arguments.items()) if isinstance(arguments, Mapping) else str(arguments)
+        text = f"{data.get('tool')}({given})"
+        lights = [key]
+        result: list[Markup | None] = [tag("span", "no observation", class_="chip skipped")]
+        status = "unknown"
+        says = text
+        if seen is not None:
+            status = "done" if seen.get("ok") else "failed"
+            says = f"{seen.get('name') or data.get('tool')}: {seen.get('shown')}"
+            boxes = f"{key}b"
+            if stage.put(boxes, regions_of(seen.get("value"), seen), says, [key]):
+                lights.append(boxes)
+                stage.default = boxes
+            name = tag("code", str(seen["name"]), " = ") if seen.get("name") else None
+            result = [
+                tag("span", name, str(seen.get("shown", "")), class_="value" if seen.get("ok") else "error", dir="auto"),
+                _thumbs(pictures_of(seen.get("value")), stage, lights), _chips({**seen, "status": status}),
+            ]  # fmt: skip
+        button = tag("button", tag("span", "·", class_="no"), tag("code", highlight(text)), type="button", class_="code",
+                     data_lights=" ".join(lights), data_says=says[:300])  # fmt: skip
+        rows.append(tag("li", button, tag("div", result, class_="result"), data_key=key, class_=f"line {status}"))
+    title = "Tool call" if len(calls) == 1 else f"{len(calls)} tool calls together"
+    said = [tag("blockquote", text, dir="auto") for text in thoughts]
+    return _block(calls[0], title, said, tag("ol", rows, class_="lines"), class_="block program")
+
+
+def _questions(trace: Trace, first: Event, stage: Stage) -> Markup:
+    """The tree of sub-questions with what was found for each."""
+    findings = {str(e.data.get("id")): e.data for e in trace.of("finding")}
+    asked = {str(e.data.get("id")): e.data for e in trace.of("question")}
+    children: dict[str, list[str]] = {}
+    for name, data in asked.items():
+        parent = str(data.get("parent") or "")
+        children.setdefault(parent if parent in asked and parent != name else "", []).append(name)
+    drawn: set[str] = set()
+
+    def branch(name: str) -> Markup:
+        drawn.add(name)
+        data, found = asked[name], findings.get(name)
+        key = f"q{name}"
+        result: Markup = tag("p", "not answered", class_="soft")
+        lights = [key]
+        if found is not None:
+            boxes = [Found(box) for b in found.get("boxes") or () if (box := four(b)) is not None]
+            if stage.put(f"{key}b", boxes, f"{name}: {found.get('text')}", [key]):
+                lights.append(f"{key}b")
+            result = tag("p", str(found.get("text", "")), class_="finding", dir="auto")
+        by = tag("span", str(data["by"]), class_="chip") if data.get("by") else None
+        head = tag("button", tag("span", name, class_="no"), tag("span", str(data.get("text", "")), dir="auto"), type="button",
+                   class_="question", data_lights=" ".join(lights), data_says=str(data.get("text", ""))[:300])  # fmt: skip
+        below = [branch(child) for child in children.get(name, ()) if child not in drawn]
+        return tag("li", tag("div", head, by), result, tag("ul", below) if below else None, data_key=key)
+
+    tree = [branch(name) for name in children.get("", ()) if name not in drawn]
+    tree += [branch(name) for name in asked if name not in drawn]
+    stray = [tag("li", tag("p", f"{name}: {data.get('text')}", class_="finding")) for name, data in findings.items() if name not in asked]
+    return _block(first, "Sub-questions", tag("ul", tree, stray, class_="tree"))
+
+
+def _fallback(event: Event) -> Markup:
+    data = event.data
+    title = f"{data.get('from')} came to nothing; {data.get('to')} is tried"
+    return _block(event, title, tag("p", str(data.get("why", "")), class_="soft", dir="auto"), class_="block fall")
+
+
+def _error(event: Event) -> Markup:
+    data = event.data
+    trail = data.get("traceback")
+    folded = tag("details", tag("summary", "Traceback"), tag("pre", str(trail), class_="said")) if trail else None
+    where = f"Error in {data['where']}" if data.get("where") else "Error"
+    return _block(event, where, tag("p", str(data.get("message", "")), class_="error", dir="auto"), folded, class_="block bad")
+
+
+def _raw(event: Event) -> Markup:
+    """A kind of event that this reader does not know."""
+    text = json.dumps(dict(event.data), ensure_ascii=False, indent=1)
+    return _block(event, event.kind, tag("details", tag("summary", "as recorded"), tag("pre", text[:20_000], class_="said")))
+
+
+def code_block(text: str) -> Markup:
+    return tag("pre", highlight(text), class_="said code")
+
+
+def highlight(text: str) -> Markup:
+    """Program text with its strings, numbers, ops and names marked."""
+    parts: list[Markup] = []
+    at = 0
+    for match in _CODE.finditer(text):
+        parts.append(escape(text[at : match.start()]))
+        parts.append(tag("i", match[0], class_=f"t-{match.lastgroup}"))
+        at = match.end()
+    return join(parts, escape(text[at:]))
+
+
+def seconds(ms: float) -> str:
+    return f"{ms / 1000:.2f} s" if ms < 100_000 else f"{ms / 1000:.0f} s"
+
+
+def milliseconds(ms: Any) -> str:
+    """A duration in as many digits as matter."""
+    if not isinstance(ms, int | float):
+        return "– ms"
+    if ms >= 10_000:
+        return f"{ms / 1000:.1f} s"
+    return f"{ms:.0f} ms" if ms >= 10 else f"{ms:.1f} ms" if ms >= 0.05 else "0 ms"

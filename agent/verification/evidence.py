@@ -1,0 +1,303 @@
+"""What the picture says to all claims of a text, gathered by one plan: each detector looks once, whatever is claimed.
+
+The plan's programs share their steps: detection (closed vocabulary where it covers every entity, else open vocabulary for
+the union of names), masks and colours of the things that a colour is claimed of, the text where text is claimed, and yes/no
+questions on what nothing else can see, asked both ways round.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ...errors import SightlineError
+from ...programs.engine import Engine
+from ...programs.printer import print_program
+from ...programs.syntax import Argument, ListOf, Literal, Name, Program, Step
+from ...tools.geometry import intersection, iou
+from ...tools.names import matched
+from ...tools.values import Image, Region, Regions
+from .. import steps
+from ..events import Recorder
+from . import lexical
+from .claims import Claim, Entity, Extraction
+
+SAME_IOU = 0.6  # boxes of one kind that overlap so are one thing seen twice
+SAME_INSIDE = 0.92  # part of the smaller box within the larger, where both are of one size
+SIZE_RATIO = 0.6  # of the areas of two boxes of one size
+MOST_QUESTIONS = 24  # of one response
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What one detector says about one name: whether it can know it at all, how its classes relate, its best score."""
+
+    role: str
+    covered: bool
+    relation: str = "none"  # same, kinds, wider: as `tools.names.Match`
+    score: float = 0.0  # 0: looked for and not found
+    classes: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Evidence:
+    """What was seen. `regions` by entity id, without doubles; `looks` by entity id; the rest as the plan found it."""
+
+    image: Image
+    detections: Regions = field(default_factory=Regions)
+    regions: dict[int, Regions] = field(default_factory=dict)
+    looks: dict[int, tuple[Look, ...]] = field(default_factory=dict)
+    texts: Regions | None = None  # None: nobody looked for text
+    answers: dict[str, tuple[str, str]] = field(default_factory=dict)  # claim id -> answers to both ways round
+    faults: tuple[str, ...] = ()
+    passes: int = 0  # detector passes
+    programs: tuple[str, ...] = ()
+
+
+class Gatherer:
+    """Gathers evidence about one picture; what its detectors saw is kept, so that a later sentence reuses it.
+
+    Args:
+        both: ask the open-vocabulary detector too where the closed one covers every name, and the closed one where it
+            does not: two passes, for packs whose second opinion was calibrated.
+    """
+
+    def __init__(
+        self, image: Image, engine: Engine, recorder: Recorder | None = None, *, both: bool = False
+    ) -> None:
+        self.image, self.engine, self.recorder, self.both = image, engine, recorder, both
+        self.models = engine.models
+        self.vocabulary = self._vocabulary()
+        self.open = self._has("open_vocabulary")
+        self._closed: Regions | None = None
+        self._opened: dict[str, Regions] = {}  # name -> what the open-vocabulary detector found under it
+        self._texts: Regions | None = None
+        self._masks: dict[str, Region] = {}
+        self.passes = 0
+        self.programs: list[str] = []
+        self.faults: list[str] = []
+
+    def gather(self, found: Extraction, claims: Sequence[Claim] | None = None) -> Evidence:
+        """Evidence for the claims of an extraction, or for some of them."""
+        wanted = list(found.claims if claims is None else claims)
+        ids = sorted({ref for claim in wanted for ref in claim.refs})
+        entities = [found.entities[i] for i in ids if found.entities[i].visible]
+        evidence = Evidence(self.image)
+        with_text = any(claim.kind == "text" for claim in wanted)
+        self._see(entities, with_text)
+        evidence.detections = self._closed or Regions()
+        for entity in entities:
+            evidence.looks[entity.id], evidence.regions[entity.id] = self._of(entity)
+        evidence.texts = self._texts if with_text else None
+        self._closer(found, wanted, evidence)
+        evidence.faults, evidence.passes = tuple(dict.fromkeys(self.faults)), self.passes
+        evidence.programs = tuple(self.programs)
+        return evidence
+
+    # -- detection ----------------------------------------------------------------------------------------------
+
+    def _has(self, role: str) -> bool:
+        return self.models.has(role) or self.models.spec(role) is not None
+
+    def _vocabulary(self) -> tuple[str, ...]:
+        if not self._has("detector"):
+            return ()
+        try:
+            return tuple(self.models.get("detector", op="DETECT").vocabulary)
+        except SightlineError as error:
+            self.faults = [str(error)]
+            return ()
+
+    def _see(self, entities: Sequence[Entity], with_text: bool) -> None:
+        """Run what is not known yet: detectors, and the text reader where text is claimed."""
+        names = list(dict.fromkeys(e.name for e in entities))
+        unknown = [n for n in names if matched(n, self.vocabulary).relation not in ("same", "kinds")]
+        asked = [n for n in (names if self.both else unknown) if n not in self._opened] if self.open else []
+        closed = bool(self.vocabulary) and (self.both or not self.open or not unknown or not asked)
+        if closed and not self.both and all(not matched(n, self.vocabulary).classes for n in names):
+            closed = False  # it knows nothing of what is claimed
+        if asked and not self.both and self._closed is None:
+            asked = [n for n in names if n not in self._opened]  # one pass: the open-vocabulary detector for all names
+        programs = {}
+        if closed and self._closed is None:
+            programs["closed"] = _program(("DETECT", {"image": Name("IMAGE")}))
+        if asked:
+            told = ListOf(tuple(Literal(n) for n in asked))
+            programs["open"] = _program(("DETECT_OPEN", {"image": Name("IMAGE"), "labels": told}))
+        if with_text and self._texts is None and self._has("ocr"):
+            programs["text"] = _program(("OCR", {"image": Name("IMAGE")}))
+        values = self._run(programs)
+        if isinstance(values.get("closed"), Regions):
+            self._closed = values["closed"]
+        if isinstance(opened := values.get("open"), Regions):
+            self._opened.update({n: Regions(r for r in opened if r.label == n) for n in asked})
+        if isinstance(values.get("text"), Regions):
+            self._texts = values["text"]
+        self.passes += ("closed" in programs) + ("open" in programs)
+
+    def _of(self, entity: Entity) -> tuple[tuple[Look, ...], Regions]:
+        looks, regions = [], []
+        if self._closed is not None:
+            meaning = matched(entity.name, self.vocabulary)
+            own = [r for r in self._closed if r.label in meaning.classes]
+            best = max((r.score for r in own), default=0.0)
+            looks.append(Look("detector", bool(meaning.classes), meaning.relation, best, meaning.classes))
+            regions += own
+        if entity.name in self._opened:
+            own = list(self._opened[entity.name])
+            best = max((r.score for r in own), default=0.0)
+            looks.append(Look("open_vocabulary", self._knows(entity.name), "same", best, (entity.name,)))
+            regions += own
+        return tuple(looks), distinct(regions)
+
+    def _knows(self, name: str) -> bool:
+        """Whether the open-vocabulary detector can look for a name at all: some say so, others take any word."""
+        knows = getattr(self.models.get("open_vocabulary", op="DETECT_OPEN"), "knows", None)
+        return bool(knows(name)) if knows is not None else True
+
+    # -- what needs a closer look ---------------------------------------------------------------------------------
+
+    def _closer(self, found: Extraction, claims: Sequence[Claim], evidence: Evidence) -> None:
+        """Masks for colours, and yes/no questions for what only the core MLLM can see: one run for all."""
+        programs: dict[str, Program] = {}
+        inputs: dict[str, Any] = {}
+        painted = {c.refs[0] for c in claims if c.kind == "attribute" and c.aspect == "color" and c.refs}
+        segments = self._has("segmenter")
+        for ref in sorted(painted):
+            bare = [r for r in evidence.regions.get(ref, ()) if r.mask is None and not r.color and r.id not in self._masks]
+            if bare and segments:
+                inputs[f"BOX{ref}"] = Regions(bare)
+                programs[f"mask {ref}"] = _program(
+                    ("SEG", {"image": Name("IMAGE"), "object": Name(f"BOX{ref}")})
+                )
+        asked = self._questions(found, claims, evidence)
+        for number, (claim, region, pair) in enumerate(asked):
+            picture: Name | None = Name("IMAGE")
+            if region is not None:
+                inputs[f"AT{number}"] = region
+            for side, question in enumerate(pair):
+                made: list[tuple[str, dict[str, Argument]]] = []
+                if region is not None:
+                    made.append(("CROP", {"image": Name("IMAGE"), "box": Name(f"AT{number}")}))
+                    picture = None
+                made.append(("VQA", {"image": picture or Name("STEP0"), "question": Literal(question)}))
+                programs[f"ask {claim.id} {side}"] = _program(*made)
+        values = self._run(programs, inputs)
+        for ref in painted:
+            masked = values.get(f"mask {ref}")
+            if isinstance(masked, Regions):
+                for old, new in zip(inputs[f"BOX{ref}"], masked, strict=True):
+                    self._masks[old.id] = new
+            evidence.regions[ref] = Regions(self._masks.get(r.id, r) for r in evidence.regions.get(ref, ()))
+        for claim, _, _ in asked:
+            first, second = (values.get(f"ask {claim.id} {side}") for side in (0, 1))
+            if isinstance(first, str) and isinstance(second, str):
+                evidence.answers[claim.id] = (first, second)
+
+    def _questions(
+        self, found: Extraction, claims: Sequence[Claim], evidence: Evidence
+    ) -> list[tuple[Claim, Region | None, tuple[str, str]]]:
+        if not self._has("mllm"):
+            return []
+        asked: list[tuple[Claim, Region | None, tuple[str, str]]] = []
+        for claim in claims:
+            if len(asked) >= MOST_QUESTIONS // 2:
+                break
+            pair = questions_of(claim, found)
+            if pair is None:
+                continue
+            looks = [look for ref in claim.refs for look in evidence.looks.get(ref, ())]
+            if claim.kind == "existence" and any(look.covered for look in looks):
+                continue  # a detector has said what it can
+            regions = evidence.regions.get(claim.refs[0], Regions()) if claim.refs else Regions()
+            if claim.kind == "relation" and not (geometric(claim.value) is None):
+                continue
+            if claim.kind == "attribute" and not regions:
+                continue
+            asked.append((claim, regions[0] if claim.kind == "attribute" and len(regions) == 1 else None, pair))
+        return asked
+
+    def _run(self, programs: dict[str, Program], inputs: dict[str, Any] | None = None) -> dict[str, Any]:
+        """The programs as one plan; what fails is noted and has no value."""
+        if not programs:
+            return {}
+        given = {"IMAGE": self.image, **(inputs or {})}
+        checked = {}
+        for key, program in programs.items():
+            try:
+                checked[key] = steps.check(self.engine, print_program(program), given)
+            except SightlineError as error:
+                self.faults.append(str(error))
+        if not checked:
+            return {}
+        number = len(self.programs)
+        job = steps.run(self.engine, list(checked.values()), given)
+        if job.error is not None:
+            self.faults.append(job.error.message)
+            return {}
+        values = {}
+        told: set[tuple[str, str]] = set()
+        for key, program, result in zip(checked, checked.values(), job.results, strict=True):
+            self.programs.append(program.text)
+            if result.ok:
+                values[key] = result.value
+            self.faults += [error.message for error in result.errors]
+            for report in result.steps:
+                if self.recorder is not None and (report.op, repr(report.value)[:80]) not in told:
+                    told.add((report.op, repr(report.value)[:80]))
+                    if report.op != "RESULT":
+                        steps.emit_step(report, None, self.recorder, number)
+        return values
+
+
+def _program(*made: tuple[str, dict[str, Argument]]) -> Program:
+    """Steps one after the other, the last one's value the result."""
+    lines = [Step(f"STEP{i}", op, tuple(arguments.items())) for i, (op, arguments) in enumerate(made)]
+    lines.append(Step("FINAL_RESULT", "RESULT", (("var", Name(f"STEP{len(made) - 1}")),)))
+    return Program(tuple(lines))
+
+
+def distinct(regions: Iterable[Region]) -> Regions:
+    """Each thing once: of boxes of one kind (the same, or one a kind of the other) that cover one place, the best.
+
+    Boxes of unlike kinds never suppress each other: a man may hold a dog in front of him.
+    """
+    kept: list[Region] = []
+    for region in sorted(regions, key=lambda r: -r.score):
+        if not any(lexical.related(region.label, other.label) and _one_place(region, other) for other in kept):
+            kept.append(region)
+    return Regions(kept)
+
+
+def _one_place(a: Region, b: Region) -> bool:
+    if iou(a.box, b.box) >= SAME_IOU:
+        return True
+    small, large = sorted((a.width * a.height, b.width * b.height))
+    return small >= SIZE_RATIO * large and intersection(a.box, b.box) >= SAME_INSIDE * small
+
+
+_GEOMETRY = {
+    "left of": "left", "right of": "right", "above": "above", "over": "above", "below": "below", "under": "below",
+    "beneath": "below", "underneath": "below", "inside": "inside", "in": "inside", "within": "inside", "on": "on",
+    "atop": "on", "next to": "near", "near": "near", "beside": "near", "alongside": "near", "by": "near",
+}  # fmt: skip
+
+
+def geometric(predicate: str) -> str | None:
+    """Which geometry decides a relation; None where boxes cannot."""
+    return _GEOMETRY.get(predicate)
+
+
+def questions_of(claim: Claim, found: Extraction) -> tuple[str, str] | None:
+    """A yes/no question and its opposite, so that a model which says yes to everything contradicts itself."""
+    names = claim.entities
+    if claim.kind == "existence":
+        article = "an" if names[0][:1] in "aeiou" else "a"
+        return f"Is there {article} {names[0]} in the picture?", f"Is it true that there is no {names[0]} in the picture?"
+    if claim.kind == "attribute" and claim.aspect in ("size", "material", "state"):
+        return f"Is the {names[0]} {claim.value}?", f"Is it wrong that the {names[0]} is {claim.value}?"
+    if claim.kind == "relation" and len(names) == 2:
+        told = f"the {names[0]} {claim.text}"
+        return f"Is it true that {told}?", f"Is it wrong that {told}?"
+    return None

@@ -1,0 +1,102 @@
+"""Commands that measure a pack's perception: the segmenter by clicks and boxes, the classifier by crops."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from ..errors import InputError
+from .console import print_json
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ..mllm.evaluation.segmenter import Ask, Click, Corners, Show
+    from ..tools.models import Models
+
+_JSON = typer.Option(False, "--json", help="Print one JSON object.")
+_PACK = typer.Option("starter", "--pack", help="A pack's name, or a YAML file.")
+_MODELS = typer.Option(None, "--models", help="Folder with weights files.")
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's commands to `sightline eval`."""
+    app.command()(segmenter)
+
+
+def segmenter(
+    on: str = typer.Option("scenes", "--on", help="scenes, or a folder with instances.json or *_mask.png."),
+    pack: str = _PACK,
+    against: str = typer.Option(
+        "", "--against", help="Another pack, or a back end without weights such as grabcut, on the same prompts."
+    ),
+    seed: int = typer.Option(0, "--seed", help="Stream of held-out scenes."),
+    count: int = typer.Option(150, "--count", min=1, help="Scenes, or the most pictures of the folder."),
+    models_dir: Path = _MODELS,
+    as_json: bool = _JSON,
+) -> None:
+    """Mean IoU of masks from one click, from a box and from three clicks, with intervals and times."""
+    from itertools import islice
+
+    from ..mllm.evaluation.segmenter import MEASURES, evaluate_segmenter, folder_cases, interval, scene_cases
+    from ..tools.models import Models
+
+    cases = list(islice(scene_cases(seed, count) if on == "scenes" else folder_cases(Path(on)), count))
+    report = evaluate_segmenter(shown(Models.from_pack(pack, models_dir)), cases)
+    rows = report.pop("rows")
+    result: dict[str, Any] = {"on": on, "pack": pack, **report}
+    if against:
+        other = evaluate_segmenter(shown(_rival(against, pack, models_dir)), cases)
+        theirs = other.pop("rows")
+        result["against"] = {"pack": against, **other}
+        result["better_by"] = {
+            name: {"mean": report[name] - other[name], "ci": interval(rows, name, theirs)} for name in MEASURES
+        }
+    if as_json:
+        print_json(result)
+        return
+    typer.echo(f"{'segmenter':<24}{'things':>7}{'click':>8}{'box':>8}{'3 clicks':>10}{'first ms':>10}{'later ms':>10}")
+    for line in (result, result.get("against")):
+        if line:
+            later = line["ms_later_click"]
+            typer.echo(
+                f"{line['pack']:<24}{line['n']:>7}{line['miou_click']:>8.3f}{line['miou_box']:>8.3f}"
+                f"{line['miou_3clicks']:>10.3f}{line['ms_first_click']:>10.0f}{'-' if later is None else f'{later:.0f}':>10}"
+            )
+    for name, gain in result.get("better_by", {}).items():
+        typer.echo(f"{name}: better by {gain['mean']:+.3f}, 95% interval {gain['ci'][0]:+.3f} to {gain['ci'][1]:+.3f}")
+
+
+def shown(models: Models) -> Show:
+    """The pack's segmenter as the evaluation asks it: the best mask of each prompt."""
+    from ..tools.roles import Prompt
+    from ..tools.values import Image
+
+    back_end = models.get("segmenter", "sightline eval segmenter")
+
+    def show(picture: np.ndarray) -> Ask:
+        image = Image.from_array(picture)
+
+        def ask(clicks: Sequence[Click], box: Corners | None) -> np.ndarray | None:
+            (found,) = back_end.segment([image], [Prompt(points=tuple(clicks), box=box)])
+            return found[0].mask_on(image) if found else None
+
+        return ask
+
+    return show
+
+
+def _rival(name: str, pack: str, models_dir: Path | None) -> Models:
+    """Models of another pack, or of this one with its segmenter replaced by a back end that needs no weights."""
+    from ..tools.backends import backends
+    from ..tools.models import Models
+
+    known = backends().get(name)
+    if known is None:
+        return Models.from_pack(name, models_dir)
+    if known.weights != "package" or "segmenter" not in known.roles:
+        raise InputError(f"--against: back end {name} is no segmenter without weights; give a pack instead")
+    return Models.from_pack(pack, models_dir, {"segmenter": {"backend": name}})

@@ -1,0 +1,60 @@
+"""Names for crops of drawn scenes by the starter's perception: kinds through the lexical hierarchy, colours in front."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..names import matched
+from ..values import Image
+from ..wanted import color_first
+
+_ANYTHING = frozenset({"object", "thing", "item", "one"})
+_PART = 64  # crops in one forward
+
+
+class StarterClassifier:
+    """A probability for each label; what it does not know (a kind outside its world) gets none: it is 'not sure'."""
+
+    batch = 64
+
+    def __init__(self, weights: Path, digest: str) -> None:
+        from ...mllm.answerer import Answerer
+
+        self._model = Answerer.load(weights).model
+        self._kinds: tuple[str, ...] = tuple(self._model.config.kinds)
+        self._colors: tuple[str, ...] = tuple(self._model.config.colors)
+        self._lock = threading.Lock()
+
+    def classify(self, images: Sequence[Image], labels: Sequence[Sequence[str]]) -> list[list[float]]:
+        """Labels that overlap ('dog', 'animal') share what they would both have where the sum passes 1."""
+        from ...mllm.starter.naming import name_crops
+
+        rows: list[list[float]] = []
+        for start in range(0, len(images), _PART):
+            crops = [image.pixels for image in images[start : start + _PART]]
+            with self._lock:
+                kinds, colors = name_crops(self._model, crops)
+            for kind, color, names in zip(kinds.tolist(), colors.tolist(), labels[start : start + _PART], strict=True):
+                row = [self._probability(name, kind, color) for name in names]
+                rows.append([p / max(sum(row), 1.0) for p in row])
+        return rows
+
+    def _probability(self, name: str, kind: Sequence[float], color: Sequence[float]) -> float:
+        there = min(sum(kind), 1.0)
+        tint, noun = color_first(name)
+        sole = {"grey": "gray"}.get(name.strip().casefold(), name.strip().casefold())
+        if sole in self._colors:
+            return there * color[self._colors.index(sole)]
+        if tint and tint in self._colors and not matched(name, self._kinds).relation == "same":
+            return color[self._colors.index(tint)] * self._noun(noun, kind, there)
+        return self._noun(name, kind, there)
+
+    def _noun(self, noun: str, kind: Sequence[float], there: float) -> float:
+        if noun.strip().casefold() in _ANYTHING:
+            return there
+        meaning = matched(noun, self._kinds)
+        if meaning.relation not in ("same", "kinds"):  # 'woman' is not said by 'person'
+            return 0.0
+        return float(sum(kind[self._kinds.index(name)] for name in meaning.classes))

@@ -1,0 +1,1 @@
+"""The detector of our own: its training, its measurement on scenes and on folders of photographs, and its calibration."""
