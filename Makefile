@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint types bench clean
+.PHONY: demo demo-app test lint types bench clean
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -13,6 +13,9 @@ $(STAMP): pyproject.toml constraints.txt
 
 demo: $(STAMP)  ## run visual programs on real photographs, offline
 	$(BIN)/python examples/demo.py
+
+demo-app: $(STAMP)  ## the app, on this machine alone
+	$(BIN)/python app.py
 
 test: $(STAMP)  ## the whole suite
 	$(BIN)/python -m pytest

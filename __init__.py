@@ -18,6 +18,7 @@ _EXPORTS = {
     "Program": ".programs",
     "Engine": ".programs",
     "Models": ".tools.models",
+    "verify": ".agent.verification.verify",
     "SightlineError": ".errors",
 }
 
@@ -26,6 +27,7 @@ __all__ = ["__version__", *_EXPORTS]
 if TYPE_CHECKING:
     from .agent.agent import Agent as Agent
     from .agent.records import Answer as Answer
+    from .agent.verification.verify import verify as verify
     from .errors import SightlineError as SightlineError
     from .programs import Engine as Engine
     from .programs import Program as Program

@@ -33,6 +33,7 @@ from .follow_up import standalone
 from .ladder import Rung, climb
 from .outcome import Outcome
 from .program_mode import run_program
+from .quarantine import veiled, worded
 from .records import Answer, Limits, Mode, Request, Style
 from .sessions import Session, Sessions, Turn
 from .toolbox import Toolbox
@@ -229,9 +230,9 @@ class Agent:
                 for sink in kept:
                     sink.close()
             session.pictures = request.pictures
-            session.turns.append(
-                Turn(request.question, answer.text or answer.error or "", request.alone, _things(answer.program))
-            )
+            # an answer that may quote a picture is not told to whoever plans the next one
+            said = answer.text if not worded(recorder.events) else veiled(answer.text)
+            session.turns.append(Turn(request.question, said, request.alone, _things(answer.program)))
             return answer
 
     def _request(self, call: _Call, session: Session) -> Request:

@@ -23,6 +23,7 @@ from .events import Recorder
 from .language import NO, YES, language_of
 from .outcome import Outcome
 from .program_mode import make_plan, outcome_of
+from .quarantine import veiled_facts
 from .records import Limits, Request, Status
 
 if TYPE_CHECKING:
@@ -191,7 +192,7 @@ class _Work:
 
     def _ask(self, request: Request, first: bool) -> list[SubQuestion]:
         """New sub-questions under ids of our own; the question itself where the controller takes nothing apart."""
-        asked = self.controller.divide(request, self.known, self.recorder)
+        asked = self.controller.divide(request, veiled_facts(self.known), self.recorder)  # it chooses the next steps
         ids: dict[str, str] = {f.question.id: f.question.id for f in self.findings}
         fresh = [q for q in asked if q.text not in self._texts]
         for question in fresh:

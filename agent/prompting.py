@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -85,7 +85,7 @@ class Prompter:
 
     def needed(self, question: str, pointed: bool = False) -> dict[str, float]:
         """The ops that a request seems to need, with weights from 0 to 1: by its words, and by similar demonstrations."""
-        weights: Counter[str] = Counter()
+        weights: defaultdict[str, float] = defaultdict(float)
         lowered = question.lower()
         for op, words in prompts.table("cues").items():
             if op in self.registry and (op != "SEGMENT" or pointed) and any(_has(lowered, w) for w in words):

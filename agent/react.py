@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from .. import prompts
-from ..tools.values import Image, Regions
+from ..tools.values import Image
 from .budget import Budget
 from .controllers.base import Controller
 from .errors import ControllerError, LimitReached
@@ -80,10 +80,11 @@ def _outcome(toolbox: Toolbox, thoughts: list[str], status: Any, text: str, erro
 
 
 def _meant(text: str, toolbox: Toolbox) -> tuple[Any, str | None]:
-    """The value that an answer names by its handle, where it is a picture or regions; else the words themselves."""
-    for handle in re.findall(r"\b[A-Z][A-Z_]*\d*\b", text):
-        value = toolbox.values.get(handle)
+    """The picture that an answer names by its handle, or the value whose handle is the whole answer; else the words."""
+    made = {line.name for line in toolbox.lines}
+    for handle in re.findall(r"\b[A-Z][A-Z_]*\d+\b", text):
+        value = toolbox.values.get(handle) if handle in made else None
         pictures = isinstance(value, list) and bool(value) and isinstance(value[0], Image)
-        if isinstance(value, Image | Regions) or pictures:
-            return value, handle if any(line.name == handle for line in toolbox.lines) else None
+        if isinstance(value, Image) or pictures or (value is not None and text.strip(" .`'\"") == handle):
+            return value, handle
     return text or None, None

@@ -60,14 +60,15 @@ class Loop:
         self.cut: str | None = None
         calls = max(1, limits.calls - Budget(limits, recorder).usage.calls)
         # hooks after the model run from the last middleware to the first: calls are counted before they are run
-        self._graph = create_agent(
+        limiting = [
+            Round(self),
+            ToolCallLimitMiddleware(run_limit=calls, exit_behavior="continue"),
+            ModelCallLimitMiddleware(run_limit=limits.rounds + 1, exit_behavior="end"),
+        ]
+        self._graph: Any = create_agent(
             controller.chat_model(),
             [as_langchain(item) for item in offered],
-            middleware=[
-                Round(self),
-                ToolCallLimitMiddleware(run_limit=calls, exit_behavior="continue"),
-                ModelCallLimitMiddleware(run_limit=limits.rounds + 1, exit_behavior="end"),
-            ],
+            middleware=cast(Any, limiting),
         )
 
     def run(self, system: str, asked: str) -> str:

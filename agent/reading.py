@@ -19,6 +19,8 @@ _REFUSAL = re.compile(
     r"\b(?:i(?:'m| am) (?:sorry|unable|not able)|i (?:can(?:no|')t|cannot|won't|will not)|as an ai)\b|抱歉|对不起|无法|不能",
     re.IGNORECASE,
 )
+_REPLY_CHARS = 200_000  # no reply of use is longer
+_JSON_STARTS = 50  # brackets at which JSON may begin; prose with more of them holds none
 _STEP_LINES = 12  # a step that is not closed by then is no step
 
 
@@ -37,7 +39,7 @@ def program_in(reply: str) -> Reading | None:
     Prose, code fences, list marks and thinking aloud are left out. A step after RESULT, or the first step's name
     again, begins another program.
     """
-    text = without_thinking(reply)
+    text = without_thinking(reply[:_REPLY_CHARS])
     packed = json_value(text) if "RESULT" in text and text.lstrip().startswith(("{", "```json")) else None
     if isinstance(packed, dict):
         text = next((v for v in packed.values() if isinstance(v, str) and "RESULT" in v), text)
@@ -140,9 +142,9 @@ def json_value(reply: str) -> Any:
 
     Text before and after it, fences and commas before a closing bracket do no harm.
     """
-    text = without_thinking(reply)
+    text = without_thinking(reply[:_REPLY_CHARS])
     decoder = json.JSONDecoder()
-    for start in (m.start() for m in re.finditer(r"[\[{]", text)):
+    for start in [m.start() for m in re.finditer(r"[\[{]", text)][:_JSON_STARTS]:
         for source in (text[start:], _tidy(text[start:])):
             try:
                 value, _ = decoder.raw_decode(source)

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .. import prompts
 from ..tools.color import COLOR_NAMES as COLORS
+from ..tools.values import Regions
 from .controllers.base import Controller, Fact
 from .errors import CannotError, ControllerError
 from .language import language_of, noun_in_chinese
@@ -28,6 +29,8 @@ _NUMBER_WORDS = {
 } | {"dozen": "12"}
 _CHINESE_DIGITS = {c: str(n) for n, c in enumerate("零一二三四五六七八九十")} | {"两": "2"}
 _MEASURE = "个只条张把辆台本件朵颗棵块位名头匹座架艘支杯瓶片根双对幅种次处"
+_BOX = re.compile(r"\[-?\d[\d., -]*,[\d., -]*\]")
+_NOUNS_IN_CAPITALS = frozenset({"de", "lb"})  # spelling tells no names there
 _TITLE = re.compile(r"\b(?:Dr|Mr|Mrs|Ms|Prof|St)\.$")
 _WORD = re.compile(r"[A-Za-z][A-Za-z'’-]*")
 
@@ -44,30 +47,35 @@ def settings(style: Style, question: str) -> dict[str, str]:
     }
 
 
-def foreign(text: str, question: str, facts: Sequence[Fact]) -> list[str]:
-    """Numbers, colours and proper names of `text` that neither the question nor the facts hold, in order.
+def foreign(text: str, question: str, facts: Sequence[Fact], *, names: bool = True) -> list[str]:
+    """Numbers, colours and, with `names`, proper names of `text` that neither the question nor the facts hold, in order.
 
-    Numbers count by value ("two" is 2), colours in English and Chinese alike. "One" as a pronoun and a count that the
-    facts imply by listing things (as many as they list) are no news.
+    Numbers count by value ("two" is 2), colours in English and Chinese alike. "One" as a pronoun, a count that the facts
+    imply by listing things, and a box copied from the facts are no news; the numbers inside a box are no counts.
     """
     source = "\n".join(
-        [question, *(part for fact in facts for part in (fact.asked, fact.found, str(fact.value or "")))]
+        [question, *(part for fact in facts for part in (fact.asked, fact.found, *_plain(fact.value)))]
     )
-    known_numbers = set(_numbers(source)) | _listed(facts)
+    boxes = set(_BOX.findall(source))
+    text = _BOX.sub(lambda box: "" if box[0] in boxes else box[0], text)
+    known_numbers = set(_numbers(_BOX.sub("", source))) | _listed(facts)
     known_words = {word.lower() for word in _WORD.findall(source)}
     known_colors = set(_colors(source))
     found: list[str] = [n for n in _numbers(text, strict=True) if n not in known_numbers]
     found += [color for color in _colors(text) if color not in known_colors]
     told = known_words | known_colors
-    found += [name for name in _names(text) if name.lower().replace("grey", "gray") not in told]
+    if names:
+        found += [name for name in _names(text) if name.lower().replace("grey", "gray") not in told]
     return list(dict.fromkeys(found))
 
 
-def require_faithful(text: str, question: str, facts: Sequence[Fact], name: str) -> None:
+def require_faithful(
+    text: str, question: str, facts: Sequence[Fact], name: str, language: str = "auto"
+) -> None:
     """Raises ControllerError where a wording holds what the facts do not (see `foreign`), or says nothing."""
     if not text:
         raise ControllerError(f"{name} worded no answer; the plain result stands")
-    new = foreign(text, question, facts)
+    new = foreign(text, question, facts, names=language.split("-")[0] not in _NOUNS_IN_CAPITALS)
     if new:
         listed = ", ".join(repr(item) for item in new[:5])
         raise ControllerError(
@@ -104,6 +112,13 @@ def _numbers(text: str, *, strict: bool = False) -> list[str]:
     return found
 
 
+def _plain(value: Any) -> list[str]:
+    """A fact's value as words, where it is a text or a number, or a list of them."""
+    if isinstance(value, str | int | float):
+        return [str(value)]
+    return [word for item in value for word in _plain(item)] if isinstance(value, list | tuple) else []
+
+
 def _canonical(number: str) -> str:
     plain = number.replace(",", "")
     try:
@@ -116,7 +131,7 @@ def _listed(facts: Sequence[Fact]) -> set[str]:
     """Counts that follow from the facts without being written: of listed values, and 0 where nothing was found."""
     counts: set[str] = set()
     for fact in facts:
-        if isinstance(fact.value, list | tuple):
+        if isinstance(fact.value, list | tuple | Regions):
             counts.add(str(len(fact.value)))
         if re.search(r"\b(?:no|none|nothing|not)\b|没|无|否", fact.found.lower()):
             counts.add("0")

@@ -23,6 +23,7 @@ from .budget import Budget
 from .controllers.base import Fact
 from .events import Recorder
 from .planner_data.builder import KIND_OF
+from .quarantine import veil, veiled_quotes
 from .records import Limits, Request
 
 SHOWN_ITEMS = 12  # regions or texts told one by one; the rest is a number
@@ -34,7 +35,8 @@ _RESERVED = frozenset({"RESULT", "IF"})  # what only a program can use
 class Observation:
     """What one call gave: the handle that names it from now on, and the value as words for a language model.
 
-    Text that was read from a picture stands in `shown` between quotes, escaped: it is data.
+    Words from a picture stand in `shown` between quotes where they are too short to be an order; of longer ones it tells the
+    number alone (see `quarantine`), and later calls use them by the handle.
     """
 
     id: str
@@ -152,7 +154,7 @@ class Toolbox:
 
     def handles(self) -> str:
         """The handles in force, a line each, as a model reads them."""
-        return "\n".join(f"{name}: {tell(value)}" for name, value in self.values.items())
+        return "\n".join(f"{name}: {tell(veil(value))}" for name, value in self.values.items())
 
     # -- inside ----------------------------------------------------------------------------------------------------
 
@@ -217,12 +219,12 @@ class Toolbox:
         ms = report.ms if report is not None else 0.0
         if not result.ok:
             message = "; ".join(error.message for error in result.errors) or "the call failed"
-            return Observation(key, step.op, "", False, None, message, ms)
+            return Observation(key, step.op, "", False, None, veiled_quotes(message), ms)
         self.values[name] = result.value
         self.lines.append(step)
         self.facts.append(Fact(asked(step, self.values), tell(result.value), result.value))
         cached = report.cached if report is not None else False
-        return Observation(key, step.op, name, True, result.value, tell(result.value), ms, cached)
+        return Observation(key, step.op, name, True, result.value, tell(veil(result.value)), ms, cached)
 
     def _observe(self, seen: Observation) -> None:
         self.recorder.emit(

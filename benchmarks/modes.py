@@ -16,6 +16,7 @@ import json
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -31,6 +32,7 @@ from sightline.agent.records import Answer, Limits, Style
 from sightline.agent.starter_planner import StarterPlanner
 from sightline.mllm.evaluation.bootstrap import DRAWS, interval, paired, ratio
 from sightline.mllm.scenes.render import render
+from sightline.mllm.scenes.schema import Scene
 from sightline.programs.syntax import Program, ProgramError
 from sightline.tools.models import Models
 from sightline.tools.values import Image
@@ -186,12 +188,18 @@ def _agent(tools: str, memory: Remembering, pack: str, questions: Sequence[ModeQ
     stage = Stage()
     pictures, truths = {}, {}
     for item in questions:
-        pictures[item.id] = draw_plainly(item.scene)
+        pictures[item.id] = _plainly(item.scene)
         stage.add(item.scene, pictures[item.id])
         truths.setdefault(pictures[item.id].picture, {})[item.question] = item.answer
     models = oracle_models(stage)
     models.bind("mllm", OracleEyes(stage, truths))
     return Agent(memory, models), pictures
+
+
+def _plainly(scene: Scene) -> Image:
+    """The scene as rectangles of its colours; no question is asked about the colour of what has many."""
+    drawn = tuple(replace(o, color="gray") if o.color == "multicolor" else o for o in scene.objects)
+    return draw_plainly(replace(scene, objects=drawn))
 
 
 def _write(out: Path, rows: Mapping[str, Mapping[str, list[dict[str, Any]]]], questions: Sequence[ModeQuestion]) -> None:

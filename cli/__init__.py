@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import typer
 
+from . import agent, evaluation, mllm, models, programs, serving, traces, verification
 from . import app as app_command
-from . import agent, evaluation, mllm, models, programs
 from .console import guarded
 
 app = typer.Typer(
@@ -16,11 +16,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 agent.register(app)
+traces.register(app)
 programs.register(app)
 models.register(app)
 mllm.register(app)
 app_command.register(app)
+serving.register(app)
 evaluation.register(mllm.eval_app)
+verification.register(app)
 
 
 @app.callback(invoke_without_command=True)

@@ -9,6 +9,7 @@ import typer
 
 from ..errors import InputError
 from .console import JOB_FAILED, default_cache, print_json
+from .traces import check_page, write_page
 
 _CONTROLLER = typer.Option(
     "starter", "--controller", help="starter (embedded, offline), or a chat model by name, as openai:gpt-4o."
@@ -25,7 +26,9 @@ def register(app: typer.Typer) -> None:
 
 
 def ask(
-    words: list[str] = typer.Argument(metavar="IMAGE... QUESTION", help="Pictures, and at the end the question."),
+    words: list[str] = typer.Argument(
+        metavar="IMAGE... QUESTION", help="Pictures, and at the end the question."
+    ),
     at: str = _AT,
     box: str = _BOX,
     controller: str = _CONTROLLER,
@@ -36,10 +39,17 @@ def ask(
     no_verify: bool = typer.Option(False, "--no-verify", help="Do not check the answer's claims."),
     length: str = typer.Option("sentence", "--length", help="short, sentence or paragraph."),
     language: str = typer.Option("auto", "--language", help="en, zh ...; auto is the question's."),
-    seconds: float = typer.Option(120.0, "--seconds", min=0.1, help="Stop after so long, with what is known."),
-    cache: Path = typer.Option(None, "--cache", help="Folder of the result cache (default: your cache folder)."),
+    seconds: float = typer.Option(
+        120.0, "--seconds", min=0.1, help="Stop after so long, with what is known."
+    ),
+    cache: Path = typer.Option(
+        None, "--cache", help="Folder of the result cache (default: your cache folder)."
+    ),
     no_cache: bool = typer.Option(False, "--no-cache", help="Neither read nor keep results."),
-    traces: Path = typer.Option(None, "--traces", help="Folder where traces are kept (default: your data folder)."),
+    traces: Path = typer.Option(
+        None, "--traces", help="Folder where traces are kept (default: your data folder)."
+    ),
+    trace_html: Path = typer.Option(None, "--trace-html", help="Also write the trace as one HTML page."),
     as_json: bool = _JSON,
 ) -> None:
     """Ask a question about a picture, or several, and see how it was answered."""
@@ -52,6 +62,8 @@ def ask(
     if length not in ("short", "sentence", "paragraph"):
         raise InputError(f"--length {length!r} is none of short, sentence, paragraph")
     *pictures, question = words
+    if trace_html is not None:
+        check_page(trace_html)
     store = TraceStore(traces)
     agent = Agent(
         controller,
@@ -70,7 +82,9 @@ def ask(
                 from .telling import tell
 
                 tell(item, typer.echo)
-    assert answer is not None
+        assert answer is not None
+        if trace_html is not None:
+            write_page(store.load(answer.trace), trace_html)
     if as_json:
         print_json(answer.to_json())
     else:
@@ -99,9 +113,13 @@ def plan(
     request: str = typer.Argument(help="What you want to know or have done, in words."),
     at: str = _AT,
     box: str = _BOX,
-    pictures: int = typer.Option(1, "--pictures", min=1, max=16, help="How many pictures the request is about."),
+    pictures: int = typer.Option(
+        1, "--pictures", min=1, max=16, help="How many pictures the request is about."
+    ),
     controller: str = _CONTROLLER,
-    model: Path = typer.Option(None, "--model", help="Folder of a starter MLLM (default: the one inside the package)."),
+    model: Path = typer.Option(
+        None, "--model", help="Folder of a starter MLLM (default: the one inside the package)."
+    ),
     as_json: bool = _JSON,
 ) -> None:
     """Turn a request into a checked program; no picture is needed."""

@@ -17,20 +17,29 @@ def register(app: typer.Typer) -> None:
 
 
 def start(
-    host: str = typer.Option("127.0.0.1", "--host", help="Address to listen on; the default is this machine alone."),
+    host: str = typer.Option(
+        "127.0.0.1", "--host", help="Address to listen on; the default is this machine alone."
+    ),
     port: int = typer.Option(7860, "--port", min=0, max=65535, help="0: any free port."),
     pack: list[str] = typer.Option(
-        ["scenes", "starter"], "--pack", help="Packs that visitors choose from; may be repeated, the first is the default."
+        ["scenes", "starter"],
+        "--pack",
+        help="Packs that visitors choose from; may be repeated, the first is the default.",
     ),
     controller: str = typer.Option("starter", "--controller", help="The language model that thinks."),
-    auth: str = typer.Option("", "--auth", envvar="SIGHTLINE_AUTH", help="NAME:PASSWORD that visitors must give."),
+    auth: str = typer.Option(
+        "", "--auth", envvar="SIGHTLINE_AUTH", help="NAME:PASSWORD that visitors must give."
+    ),
     root: Path | None = typer.Option(None, "--root", help="Folder below which the Batch tab may work."),
-    traces: Path | None = typer.Option(None, "--traces", help="Where traces are kept (default: beside the cache)."),
+    traces: Path | None = typer.Option(
+        None, "--traces", help="Where traces are kept (default: beside the cache)."
+    ),
     at_once: int = typer.Option(2, "--at-once", min=1, max=64, help="Questions at work at the same time."),
     line: int = typer.Option(64, "--line", min=1, help="Questions that may wait."),
     quiet: bool = typer.Option(False, "--quiet", help="Print nothing but the address."),
 ) -> None:
     """Start the app: click on a picture and ask."""
+    from ..agent.tracing.store import default_traces
     from ..web.launch import launch
     from ..web.service import Settings
 
@@ -42,11 +51,12 @@ def start(
     with tempfile.TemporaryDirectory(prefix="sightline-app-") as folder:
         settings = Settings(
             Path(folder),
-            tuple(dict.fromkeys(pack)),
-            controller,
-            root.resolve() if root else None,
-            traces or default_cache().parent / "traces",
-            default_cache(),
+            packs=tuple(dict.fromkeys(pack)),
+            controller=controller,
+            root=root.resolve() if root else None,
+            traces=traces or default_traces(),
+            all_traces=host in ("127.0.0.1", "localhost", "::1") and not auth,
+            cache=default_cache(),
             at_once=at_once,
             line=line,
         )

@@ -25,13 +25,16 @@ _MODELS = typer.Option(None, "--models", help="Folder with weights files.")
 def register(app: typer.Typer) -> None:
     """Add this module's commands to `sightline eval`."""
     app.command()(segmenter)
+    app.command()(classifier)
 
 
 def segmenter(
     on: str = typer.Option("scenes", "--on", help="scenes, or a folder with instances.json or *_mask.png."),
     pack: str = _PACK,
     against: str = typer.Option(
-        "", "--against", help="Another pack, or a back end without weights such as grabcut, on the same prompts."
+        "",
+        "--against",
+        help="Another pack, or a back end without weights such as grabcut, on the same prompts.",
     ),
     seed: int = typer.Option(0, "--seed", help="Stream of held-out scenes."),
     count: int = typer.Option(150, "--count", min=1, help="Scenes, or the most pictures of the folder."),
@@ -53,12 +56,15 @@ def segmenter(
         theirs = other.pop("rows")
         result["against"] = {"pack": against, **other}
         result["better_by"] = {
-            name: {"mean": report[name] - other[name], "ci": interval(rows, name, theirs)} for name in MEASURES
+            name: {"mean": report[name] - other[name], "ci": interval(rows, name, theirs)}
+            for name in MEASURES
         }
     if as_json:
         print_json(result)
         return
-    typer.echo(f"{'segmenter':<24}{'things':>7}{'click':>8}{'box':>8}{'3 clicks':>10}{'first ms':>10}{'later ms':>10}")
+    typer.echo(
+        f"{'segmenter':<24}{'things':>7}{'click':>8}{'box':>8}{'3 clicks':>10}{'first ms':>10}{'later ms':>10}"
+    )
     for line in (result, result.get("against")):
         if line:
             later = line["ms_later_click"]
@@ -67,7 +73,36 @@ def segmenter(
                 f"{line['miou_3clicks']:>10.3f}{line['ms_first_click']:>10.0f}{'-' if later is None else f'{later:.0f}':>10}"
             )
     for name, gain in result.get("better_by", {}).items():
-        typer.echo(f"{name}: better by {gain['mean']:+.3f}, 95% interval {gain['ci'][0]:+.3f} to {gain['ci'][1]:+.3f}")
+        typer.echo(
+            f"{name}: better by {gain['mean']:+.3f}, 95% interval {gain['ci'][0]:+.3f} to {gain['ci'][1]:+.3f}"
+        )
+
+
+def classifier(
+    pack: str = typer.Option("scenes", "--pack", help="A pack's name, or a YAML file."),
+    seed: int = typer.Option(0, "--seed", help="Stream of held-out scenes."),
+    count: int = typer.Option(100, "--count", min=1, help="Scenes whose things are cut out."),
+    models_dir: Path = _MODELS,
+    as_json: bool = _JSON,
+) -> None:
+    """How often crops of held-out scenes get their right name, a wrong one, or 'not sure'."""
+    from ..mllm.evaluation.classifier import evaluate_classifier, scene_crops
+    from ..tools.models import Models
+    from ..tools.values import Image
+
+    back_end = Models.from_pack(pack, models_dir).get("classifier", "sightline eval classifier")
+    report = evaluate_classifier(
+        lambda crops, labels: back_end.classify([Image.from_array(crop) for crop in crops], labels),
+        scene_crops(seed, count),
+    )
+    if as_json:
+        print_json({"pack": pack, "seed": seed, "scenes": count, "tasks": report})
+        return
+    typer.echo(f"{'asked':<12}{'n':>6}{'right':>8}{'wrong':>8}{'not sure':>10}   95% interval of right")
+    for task, row in report.items():
+        low, high = row["ci"]
+        figures = f"{row['n']:>6}{row['right']:>8.3f}{row['wrong']:>8.3f}{row['not_sure']:>10.3f}"
+        typer.echo(f"{task:<12}{figures}   {low:.3f} - {high:.3f}")
 
 
 def shown(models: Models) -> Show:

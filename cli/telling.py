@@ -60,7 +60,9 @@ def _fallback(data: Mapping[str, Any], line: Line) -> None:
 
 
 def _verdict(data: Mapping[str, Any], line: Line) -> None:
-    line(f"  claim {data['claim']}: {data['label']} ({data['probability']:.2f}) {_cut(data.get('why') or '')}".rstrip())
+    line(
+        f"  claim {data['claim']}: {data['label']} ({data['probability']:.2f}) {_cut(data.get('why') or '')}".rstrip()
+    )
 
 
 def _edit(data: Mapping[str, Any], line: Line) -> None:

@@ -86,10 +86,31 @@ def test_a_wording_that_adds_something_is_put_aside(said: str) -> None:
         ("It says EXIT.", "?", (Fact("READ", "exit"),), []),
         ("Yes. They are Grey.", "?", (Fact("COLOR", "gray"),), []),
         ("It weighs 5 kg.", "?", TWO_DOGS, ["5"]),
+        ("3 dogs.", "?", (Fact("LOC dog", "2 x dog: dog at [3, 4, 30, 40]"),), ["3"]),
+        ("Dogs at [3, 4, 30, 40].", "?", (Fact("LOC dog", "dog at [3, 4, 30, 40]"),), []),
+        (
+            "2 dogs.",
+            "?",
+            (
+                Fact(
+                    "dogs",
+                    "dog, dog",
+                    Desk("?").toolbox.call([("LOC", {"image": "IMAGE", "object": "dog"})])[0].value,
+                ),
+            ),
+            [],
+        ),
     ],
 )
 def test_what_is_foreign_to_the_facts(text: str, question: str, facts: Any, new: list[str]) -> None:
     assert foreign(text, question, facts) == new
+
+
+def test_capitals_tell_no_names_in_german() -> None:
+    made, _, recorder = chat("Da sind 2 Hunde, ein Roter und ein Blauer.", "Da sind 3 Hunde.")
+    assert made.compose("How many dogs?", TWO_DOGS, Style(language="de"), recorder).startswith("Da sind")
+    with pytest.raises(ControllerError, match="'3'"):
+        made.compose("How many dogs?", TWO_DOGS, Style(language="de"), recorder)
 
 
 def test_a_regions_caption_is_reworded_or_stands() -> None:
@@ -214,6 +235,27 @@ def test_a_langchain_model_is_a_controller() -> None:
 
 
 # -- reading -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 100000,
+        "{" * 50000 + "}",
+        "A=B(" * 20000,
+        "A=B(\n" * 5000,
+        "<think>" * 20000,
+        "(" * 100000,
+        "\\" * 100000,
+        "'" * 99999,
+    ],
+)
+def test_hostile_replies_are_read_quickly(text: str) -> None:
+    import time
+
+    started = time.process_time()
+    program_in(text), json_value(text), plain_answer(text)
+    assert time.process_time() - started < 2
 
 
 def test_values_are_read_from_replies() -> None:

@@ -12,6 +12,7 @@ import pytest
 from agent_desk import DOGS, Desk, thing
 from scripted_chat import ScriptedChat, calls
 
+from sightline.agent.agent import Agent
 from sightline.agent.controllers.base import Fact
 from sightline.agent.controllers.endpoint import serving
 from sightline.agent.controllers.named import controller
@@ -57,6 +58,15 @@ def test_react_over_http_is_react_in_process(address: str, starter: StarterContr
         (e["tool"], e["arguments"]) for e in here.events("call")
     ]
     assert there.events("call"), "it looked before it answered"
+
+
+@pytest.mark.parametrize("mode", ["program", "react"])
+def test_the_agent_answers_over_http(address: str, mode: Any) -> None:
+    desk = Desk("?")
+    agent = Agent(f"openai:starter@{address}", desk.engine.models)
+    answer = agent.ask(desk.request.pictures[0], "How many dogs are there?", mode=mode, verify=False, fall_back=False)
+    assert (answer.status, answer.mode) == ("done", mode) and "2" in answer.text
+    assert answer.usage.model_calls >= 1 and answer.usage.tokens_out > 0 and len(answer.evidence) == 2
 
 
 def test_the_other_verbs_over_http(address: str, starter: StarterController) -> None:

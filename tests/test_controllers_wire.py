@@ -265,6 +265,25 @@ def test_json_by_schema_falls_back_to_words() -> None:
     assert "response_format" not in server.requests[1]
 
 
+def test_reasoning_is_kept_beside_what_was_said() -> None:
+    from langchain_core.messages import AIMessage
+    from scripted_chat import ScriptedChat
+
+    desk = Desk("How many dogs are there?")
+    reply = AIMessage([{"type": "reasoning", "reasoning": "I count."}, {"type": "text", "text": PROGRAM}])
+    made = controller(ScriptedChat(script=[reply]))
+    assert made.plan(desk.request, desk.recorder) == PROGRAM
+    assert (
+        desk.events("thought")[0]["reasoning"] == "I count." and desk.events("thought")[0]["said"] == PROGRAM
+    )
+
+
+def test_models_that_take_no_temperature_are_sent_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "k")
+    sent = {name: controller(f"openai:{name}").chat_model().inner.temperature for name in ("o3", "gpt-4o")}
+    assert sent == {"o3": None, "gpt-4o": 0.0}
+
+
 def test_patience_is_bounded() -> None:
     error = ConnectionResetError("reset")
     assert Patience(tries=1).wait(error, 1) is None

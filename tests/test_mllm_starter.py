@@ -18,7 +18,7 @@ from sightline.mllm.scenes.render import render  # noqa: E402
 from sightline.mllm.scenes.schema import Turn  # noqa: E402
 from sightline.mllm.scenes.world import make_scene  # noqa: E402
 from sightline.mllm.starter import StarterForConditionalGeneration, StarterProcessor  # noqa: E402
-from sightline.mllm.starter.config import IMAGE  # noqa: E402
+from sightline.mllm.starter.config import ANSWER, EOS, IMAGE  # noqa: E402
 from sightline.mllm.tokenizer import train_tokenizer  # noqa: E402
 from sightline.mllm.training.data import Row, Vocabulary, collate, encode_turn, pointer_numbers  # noqa: E402
 from sightline.mllm.training.instruct import detected_slots  # noqa: E402
@@ -90,6 +90,22 @@ def test_a_picture_encoded_once_serves_many_questions(answerer: Answerer, images
     questions = [Question("Is there a dog?", (seen[0],)), Question("Is there a dog?", (seen[0], seen[1]))]
     together = answerer.ask(questions, max_new_tokens=10)
     assert [r.ids for r in together] == [answerer.ask([q], max_new_tokens=10)[0].ids for q in questions]
+
+
+def test_a_thought_keeps_its_words_and_its_boxes(answerer: Answerer, images: list[np.ndarray]) -> None:
+    """A rationale that points and says what holds: its boxes are pixels of the picture, its words stay, the answer is apart."""
+    (seen,) = answerer.look(images[:1])
+    found = seen.found(answerer.processor, answerer.model)
+    assert len(found) > 1
+    start = answerer.model.config.pointer_start
+    say = answerer.processor.tokenizer.encode
+    thought = [start, *say(";"), start + 1, *say(" left same larger"), start + 1, ANSWER]
+    reply = answerer._reply(Question("Which is larger?", (seen,)), [*thought, *say(" a dog"), EOS])
+    assert reply.text == "a dog" and reply.boxes == []
+    assert reply.pointed == [found[0]["box"], found[1]["box"], found[1]["box"]]
+    assert "left same larger" in reply.thought and reply.thought.count("[") == 3
+    at_once = answerer._reply(Question("Where?", (seen,), mode="answer"), [start + 1, EOS])
+    assert at_once.thought == "" and at_once.boxes == [found[1]["box"]]
 
 
 def test_training_sees_what_generation_sees(answerer: Answerer, images: list[np.ndarray]) -> None:

@@ -145,6 +145,13 @@ def test_a_picture_is_given_by_its_handle() -> None:
     assert (outcome.program or "").count("BLUR") == 1
 
 
+def test_a_handle_alone_is_its_value_and_one_in_a_sentence_is_words() -> None:
+    outcome = react(Desk("Where are the dogs?"), ScriptedChat(script=[COUNT_DOGS[0], "BOX0."]))
+    assert outcome.text is None and len(outcome.value) == 2
+    outcome = react(Desk("How many dogs?"), ScriptedChat(script=[COUNT_DOGS[0], "two, see BOX0 in IMAGE"]))
+    assert outcome.text == "two, see BOX0 in IMAGE" and outcome.value == outcome.text
+
+
 TEXT_DOGS = [
     'Thought: I look for dogs.\nAction: LOC {"image": "IMAGE", "object": "dog"}\nObservation: BOX0 = 7 x dog\nAnswer: seven',
     "Thought: Now I count them.\nAction: COUNT(box=BOX0)",

@@ -8,8 +8,11 @@ from typing import Any
 import gradio as gr
 
 from .ask_page import AskPage
+from .batch_page import BatchPage
 from .programs_page import ProgramsPage
 from .service import Service
+from .traces_page import TracesPage
+from .verify_page import VerifyPage
 
 EXAMPLES = (
     ("scene.png", "A drawn scene"), ("coffee.jpg", "A cup of coffee"), ("page.png", "A printed page"), ("zidane.jpg", "Two men"),
@@ -31,8 +34,18 @@ def build(service: Service) -> Any:
         with gr.Tabs():
             with gr.Tab("Ask", id="ask"):
                 AskPage(service, examples()).build()
-            with gr.Tab("Programs", id="programs"):
-                ProgramsPage(service, examples()).build()
+            with gr.Tab("Programs", id="programs") as tab:
+                programs = ProgramsPage(service, examples())
+                programs.build()
+                tab.select(programs.opened, None, programs.pictures, api_name=False, queue=False)
+            with gr.Tab("Verify", id="verify") as tab:
+                verify = VerifyPage(service, examples())
+                verify.build()
+                tab.select(verify.opened, None, verify.board, api_name=False, queue=False)
+            with gr.Tab("Batch", id="batch"):
+                BatchPage(service).build()
+            with gr.Tab("Traces", id="traces"):
+                TracesPage(service).build()
         blocks.unload(_leaver(service))
     blocks.queue(max_size=service.settings.line, default_concurrency_limit=4, api_open=True)
     return blocks

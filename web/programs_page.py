@@ -11,9 +11,9 @@ import gradio as gr
 from ..agent import steps
 from ..agent.events import Recorder
 from ..agent.records import Request
+from ..agent.tracing.graphs import draw_graph
 from ..errors import InputError, SightlineError
 from ..programs.checker import check
-from ..programs.explain import explain
 from ..programs.library import find, library
 from ..programs.parser import parse
 from ..programs.results import ProgramResult, show
@@ -70,7 +70,7 @@ class ProgramsPage:
                     self.samples = [gr.Button(words, size="sm") for _, words in self.examples]
             with gr.Column(scale=6, min_width=320):
                 self.panel = story_panel(elem_id="program-story")
-                self.plan = gr.HTML(elem_id="program-plan")
+                self.plan = gr.HTML(elem_id="program-plan", apply_default_css=False)
                 self.values = gr.Gallery(
                     label="Every value", columns=3, object_fit="contain", elem_id="program-values", interactive=False, buttons=["fullscreen"],
                 )  # fmt: skip
@@ -98,6 +98,10 @@ class ProgramsPage:
             self.run, [self.text, self.pack], [self.panel, self.plan, self.values], api_name=False, trigger_mode="once",
             concurrency_limit=self.service.settings.at_once, concurrency_id="ask", show_progress="minimal",
         )  # fmt: skip
+
+    def opened(self, request: gr.Request) -> Any:
+        """The tab came to the front: the pictures of the conversation are its own."""
+        return _shown(self.service.desk.seat(request.session_hash or ""))
 
     def chosen(self, name: str | None) -> Any:
         """The library program's text, its settings put in at their defaults."""
@@ -152,11 +156,7 @@ class ProgramsPage:
             story.add(event)
         value = "" if result.value is None else show(result.value, 400)
         story.answer = {"status": result.status, "text": value}
-        return (
-            story.html(),
-            f"<pre class='plan'>{escape(explain(engine, [program]).text())}</pre>",
-            self._values(seat, result, images),
-        )
+        return story.html(), _plan(recorder), self._values(seat, result, images)
 
     def _values(self, seat: Seat, result: ProgramResult, images: tuple[Image, ...]) -> list[tuple[str, str]]:
         """Every value that can be looked at, with the step's name."""
@@ -170,6 +170,26 @@ class ProgramsPage:
                 if len(out) < MOST_SHOWN:
                     out.append((self.service.desk.keep(seat, picture), f"{step.name} = {step.op}"))
         return out
+
+
+def _plan(recorder: Recorder) -> str:
+    """The graph that ran, with each node's status and time, and what the optimiser did."""
+    graph = next((event.data for event in recorder.events if event.kind == "graph"), None)
+    if graph is None:
+        return ""
+    ran = {
+        event.data["node"]: event.data
+        for event in recorder.events
+        if event.kind == "step" and event.data["node"] is not None
+    }
+    nodes = []
+    for node in graph["nodes"]:
+        step = ran.get(node["id"])
+        cost = round(step["ms"], 1) if step else node["cost"]
+        nodes.append({**node, "cost": cost})
+    notes = "".join(f"<li>{escape(str(line))}</li>" for line in graph.get("notes", ()))
+    drawn = draw_graph(nodes, graph["edges"], 0, {})
+    return f'<figure class="plan"><figcaption>The plan as it ran</figcaption>{drawn}<ul>{notes}</ul></figure>'
 
 
 def _shown(seat: Seat) -> list[tuple[str, str]]:

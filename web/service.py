@@ -23,6 +23,7 @@ class Settings:
         controller: the language model that thinks.
         root: below which folders may be worked through in the Batch tab; None offers uploads only.
         traces: where traces are kept; None keeps none.
+        all_traces: show every trace of the folder, not the visitor's own alone; for a machine with one user.
         folder: where visitors' pictures lie while they are there; the only folder that browsers may read.
         lifetime: seconds after which an unused seat is let go.
         at_once: questions at work at the same time; more wait in line and are told where they stand.
@@ -35,6 +36,7 @@ class Settings:
     controller: str = "starter"
     root: Path | None = None
     traces: Path | None = None
+    all_traces: bool = False
     cache: Path | None = None
     lifetime: float = 3600.0
     at_once: int = 2

@@ -171,7 +171,7 @@ class ChatController:
         asked = f"Question: {question}\n\nFacts:\n{fenced(facts)}"
         system = prompts.text("compose", **refiner.settings(style, question))
         reply = plain_answer(self._ask("refiner", system, [("user", asked)], recorder))
-        refiner.require_faithful(reply, question, facts, self.name)
+        refiner.require_faithful(reply, question, facts, self.name, style.language)
         return reply
 
     def reword(self, caption: str, facts: Sequence[Fact], style: Style, recorder: Recorder) -> str:
@@ -181,7 +181,7 @@ class ChatController:
         reply = plain_answer(
             self._ask("refiner", system, [("user", f"Caption and facts:\n{fenced(told)}")], recorder)
         )
-        refiner.require_faithful(reply, caption, facts, self.name)
+        refiner.require_faithful(reply, caption, facts, self.name, style.language)
         return reply
 
     def claims(self, text: str, recorder: Recorder) -> list[RawClaim]:

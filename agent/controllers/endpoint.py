@@ -43,7 +43,7 @@ def completion(models: Mapping[str, BaseChatModel], request: Mapping[str, Any]) 
     Raises:
         Refused: an unknown model, messages that cannot be read, or a model that cannot do what is asked.
     """
-    name = request.get("model")
+    name = str(request.get("model") or "")
     if name not in models:
         raise Refused(
             404, f"no model {name!r} is served here; there is {', '.join(models)}", "not_found_error"
@@ -66,7 +66,7 @@ def completion(models: Mapping[str, BaseChatModel], request: Mapping[str, Any]) 
         reply = model.invoke(messages, stop=[stop] if isinstance(stop, str) else stop)
     except SightlineError as error:
         raise Refused(400, str(error)) from error
-    return _as_openai(reply, str(name))
+    return _as_openai(reply, name)
 
 
 def _as_openai(reply: AIMessage, name: str) -> dict[str, Any]:
@@ -101,7 +101,7 @@ def _as_openai(reply: AIMessage, name: str) -> dict[str, Any]:
     }
 
 
-def _pieces(whole: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def pieces(whole: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """A completion as the chunks of a stream."""
     (choice,) = whole["choices"]
     head = {key: whole[key] for key in ("id", "created", "model")} | {"object": "chat.completion.chunk"}
@@ -181,7 +181,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Connection", "close")
         self.end_headers()
         self.close_connection = True
-        for piece in _pieces(whole):
+        for piece in pieces(whole):
             self.wfile.write(f"data: {json.dumps(piece, ensure_ascii=False)}\n\n".encode())
         self.wfile.write(b"data: [DONE]\n\n")
         return None

@@ -99,6 +99,8 @@ def _given(model: Any, options: dict[str, Any]) -> Controller:
 def _chat(model: BaseChatModel, name: str = "", **options: Any) -> ChatController:
     from .chat import ChatController
 
+    if (getattr(model, "profile", None) or {}).get("temperature") is False:
+        model = model.model_copy(update={"temperature": None})  # such models refuse to be sent one
     try:
         return ChatController(model, name, **options)
     except TypeError as error:
@@ -135,7 +137,7 @@ def _provided(name: str, kind: str, model: str, place: str, options: dict[str, A
 
 
 def _settings(options: dict[str, Any]) -> dict[str, Any]:
-    """The model's own options, taken out of `options`. Models that take no temperature are given None."""
+    """The model's own options, taken out of `options`."""
     given = {key: options.pop(key) for key in _MODEL_OPTIONS if key in options}
     return {"temperature": 0.0, "max_tokens": MAX_TOKENS, "timeout": TIMEOUT} | given
 

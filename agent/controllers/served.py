@@ -60,7 +60,7 @@ class ServedModel(BaseChatModel):
         """Tools for the next calls, whichever form they take on the wire."""
         declared = [convert_to_openai_tool(tool) for tool in tools]
         chosen = {"tool_choice": tool_choice} if tool_choice is not None else {}
-        return self.bind(tools=declared, **chosen, **options)  # type: ignore[return-value]
+        return self.bind(tools=declared, **chosen, **options)
 
     def _generate(
         self,
@@ -91,9 +91,9 @@ class ServedModel(BaseChatModel):
             choice = {"tool_choice": options.pop("tool_choice")} if "tool_choice" in options else {}
             try:
                 return self._ask(self.inner.bind_tools(list(tools), **choice), messages, stop, options)
-            except NoToolCalling:
+            except (NoToolCalling, NotImplementedError) as error:
                 if self.form == "native":
-                    raise
+                    raise explained(error, self.label, self.provider, self.place) from error
                 self.form = "text"
         options.pop("tool_choice", None)
         stops = [*(stop or ()), "\nObservation"]
@@ -156,7 +156,14 @@ def estimate(message: BaseMessage) -> int:
 
 
 def spent(reply: AIMessage) -> dict[str, Any]:
-    """`tokens_in`, `tokens_out` and, where they are estimated, `estimated`, for a thought event."""
+    """`tokens_in` and `tokens_out` for a thought event; `estimated` where they are; `reasoning` where the model gave any."""
     usage = reply.usage_metadata or {"input_tokens": 0, "output_tokens": 0}
-    told = {"tokens_in": usage["input_tokens"], "tokens_out": usage["output_tokens"]}
-    return told | ({"estimated": True} if reply.response_metadata.get("estimated") else {})
+    told: dict[str, Any] = {"tokens_in": usage["input_tokens"], "tokens_out": usage["output_tokens"]}
+    if reply.response_metadata.get("estimated"):
+        told["estimated"] = True
+    reasoning = "\n".join(
+        str(b.get("reasoning") or "") for b in reply.content_blocks if b["type"] == "reasoning"
+    )
+    if reasoning.strip():
+        told["reasoning"] = reasoning
+    return told

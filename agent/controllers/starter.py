@@ -44,9 +44,7 @@ _QUESTION = re.compile(r"[^?？]+[?？]?")
 _RELATED = re.compile(r"^(?P<a>.+?) (?P<relation>left of|right of|above|below) (?P<b>.+)$")
 _MOST_COUNTED = 12  # the largest number that its training worded
 
-NO_KNOWLEDGE = (
-    "the starter has no knowledge of the world: LIST and ASK need a language model, as in --controller openai:NAME"
-)
+NO_KNOWLEDGE = "the starter has no knowledge of the world: LIST and ASK need a language model, as in --controller openai:NAME"
 
 
 class StarterController:
@@ -95,7 +93,9 @@ class StarterController:
         self._thought(recorder, "controller", asked.text, text, started)
         try:
             return mend(Program.parse(text), asked).text
-        except ProgramError:  # the grammar closes every program; what is wrong all the same is the checker's to say
+        except (
+            ProgramError
+        ):  # the grammar closes every program; what is wrong all the same is the checker's to say
             return text
 
     def divide(self, request: Request, known: Sequence[Fact], recorder: Recorder) -> list[SubQuestion]:
@@ -125,7 +125,9 @@ class StarterController:
         """One sentence from one fact: a number of things, a colour, or a relation that holds or not."""
         language = language_of(question) if style.language == "auto" else style.language
         if language not in _COMPOSE or language != language_of(question):
-            raise CannotError(f"the starter words answers in the question's language, not in {style.language!r}")
+            raise CannotError(
+                f"the starter words answers in the question's language, not in {style.language!r}"
+            )
         if style.length == "paragraph" or style.tone != "neutral":
             raise CannotError("the starter words answers in one neutral sentence")
         told = f"{_evidence(facts, language)}{_STOP[language]}"

@@ -24,7 +24,8 @@ from ...programs.syntax import ListOf, Literal, Name
 _REQUEST = re.compile(r"^Request: (.+)$", re.MULTILINE)
 _COUNTED = re.compile(r"(\d+) x ([^:,;]+)")
 _SAID = re.compile(
-    r"^(?:Thought: (?P<thought>.*?))?\s*(?:Action: (?P<action>[A-Z]\w*\(.*\))|Answer: (?P<answer>.+))$", re.DOTALL
+    r"^(?:Thought: (?P<thought>.*?))?\s*(?:Action: (?P<action>[A-Z]\w*\(.*\))|Answer: (?P<answer>.+))$",
+    re.DOTALL,
 )
 _SOUGHT = re.compile(r"object='([^']*)'")
 

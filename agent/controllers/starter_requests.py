@@ -25,7 +25,9 @@ _NAME = {
         r"|what (?:do|did) i (?:click|mark|point|select)\w*(?: on| at)?(?: here)?"
         r"|(?:name|identify) (?:this|that|it)(?: thing| object)?)[?.! ]*$"
     ),
-    "zh": re.compile(r"^(?:(?:这|那|它|这里|那里|这个|那个)是?(?:什么|啥)(?:东西|物体)?|这是个?什么(?:东西)?)[？?。 ]*$"),
+    "zh": re.compile(
+        r"^(?:(?:这|那|它|这里|那里|这个|那个)是?(?:什么|啥)(?:东西|物体)?|这是个?什么(?:东西)?)[？?。 ]*$"
+    ),
 }
 _LIKE = {
     "en": re.compile(r"\b(?:(?:things?|objects?|ones?|others?) )?(?:like (?:this|that|it)(?: one)?|of (?:this|that) (?:kind|sort|type)|such (?:things|objects))\b"),
@@ -79,9 +81,7 @@ def said_for_planning(request: Request) -> Asked:
         return Asked(text)
     noun = request.marked or STAND_IN
     said = f"the {noun}" if language == "en" else (noun_in_chinese(noun) or noun)
-    return Asked(
-        _THIS[language].sub(said, low, count=1), noun, mark, request.picture_names[mark.picture]
-    )
+    return Asked(_THIS[language].sub(said, low, count=1), noun, mark, request.picture_names[mark.picture])
 
 
 def _like(low: str, noun: str, language: str) -> str:

@@ -224,13 +224,15 @@ def overlay(asked: Asked, regions: Sequence[Found]) -> Markup:
 
 def _name(name: str, x: float, y: float, unit: float, color: str, size: tuple[int, int]) -> Markup:
     """A filled tag above the box, or inside it at the picture's upper edge."""
-    width = unit * (0.7 + sum(1.0 if unicodedata.east_asian_width(c) in "WF" else 0.58 for c in name))
+    letters = unit * sum(1.0 if unicodedata.east_asian_width(c) in "WF" else 0.6 for c in name)
+    width = letters + unit * 0.7
     height = unit * 1.35
     left = min(max(0.0, x), max(0.0, size[0] - width))
     top = y - height if y >= height else y
     return join(
         tag("rect", x=_n(left), y=_n(top), width=_n(width), height=_n(height), fill=color),
-        tag("text", name, x=_n(left + unit * 0.35), y=_n(top + unit * 0.98), font_size=_n(unit), class_="name"),
+        tag("text", name, x=_n(left + unit * 0.35), y=_n(top + unit * 0.98), font_size=_n(unit), class_="name",
+            textLength=_n(letters), lengthAdjust="spacingAndGlyphs"),
     )
 
 

@@ -8,10 +8,11 @@ from typing import Any
 from .album import regions_of
 from .markup import Markup, tag
 from .story import Stage, milliseconds
-from .trace import Trace
+from .trace import Trace, number_of
 from .wording import Piece, edited, word_diff
 
 _NO_ANSWER = {
+    "done": "The answer was empty.",
     "failed": "No answer came of it.",
     "running": "The answer is still being worked on.",
     "unfinished": "The process ended before the answer was there.",
@@ -106,8 +107,8 @@ def costs_part(trace: Trace) -> Markup:
     """Where the time went, and what was counted."""
     usage = trace.usage
     spent = {
-        "language model": sum(_number(e.data.get("ms")) for e in trace.of("thought")),
-        "tools": sum(_number(e.data.get("ms")) for e in trace.of("step", "observation")),
+        "language model": sum(number_of(e.data.get("ms")) for e in trace.of("thought")),
+        "tools": sum(number_of(e.data.get("ms")) for e in trace.of("step", "observation")),
     }
     total = max(trace.ms, sum(spent.values()), 0.001)
     spent["the rest"] = max(0.0, total - sum(spent.values()))
@@ -132,7 +133,3 @@ def costs_part(trace: Trace) -> Markup:
         "section", tag("h2", "Costs"), bar, tag("ul", legend, class_="legend"), tag("dl", rows, class_="facts"),
         aria_label="Costs",
     )  # fmt: skip
-
-
-def _number(value: Any) -> float:
-    return float(value) if isinstance(value, int | float) else 0.0

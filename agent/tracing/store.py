@@ -15,7 +15,7 @@ from pathlib import Path
 from ...errors import InputError
 from .blobs import Blobs
 from .index import Index, Summary
-from .trace import RUNNING, UNFINISHED, Trace, parse_lines
+from .trace import RUNNING, UNFINISHED, Trace, number_of, parse_lines
 from .writing import TraceWriter
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,119}")
@@ -128,7 +128,7 @@ class TraceStore:
         mode: str | None = None,
         session: str | None = None,
         since: float | None = None,
-    ) -> list[Summary]:
+    ) -> Sequence[Summary]:
         """Traces, the newest first."""
         self.refresh()
         return self.index.find(
@@ -195,7 +195,7 @@ class TraceStore:
         count, left = self.size()
         return Pruned(traces, pictures, max(0, before - left), count)
 
-    def _drop(self, traces: list[str]) -> int:
+    def _drop(self, traces: Sequence[str]) -> int:
         for trace in traces:
             self._path(trace).unlink(missing_ok=True)
         return self.index.drop(traces, self.blobs.remove) if traces else 0
@@ -260,7 +260,7 @@ def summary(trace: Trace) -> Summary:
     return Summary(
         trace.id, trace.time, trace.question, trace.answer, trace.status, trace.mode, str(ask.get("controller", "")),
         str(ask.get("pack", "")), None if session is None else str(session), round(trace.ms, 2),
-        int(usage.get("calls") or 0), int((usage.get("tokens_in") or 0) + (usage.get("tokens_out") or 0)),
+        int(number_of(usage.get("calls"))), int(number_of(usage.get("tokens_in")) + number_of(usage.get("tokens_out"))),
     )  # fmt: skip
 
 

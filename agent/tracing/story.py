@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +15,8 @@ from .markup import Markup, escape, join, tag
 from .trace import Run, Trace
 
 _MOST_THUMBS = 12  # of one value; the rest is a number
-_TOP = frozenset({"ask", "mode", "draft", "claim", "verdict", "edit", "answer", "end", "step"})  # told elsewhere
+# told at the head of the page, or with what they belong to
+_TOLD = frozenset({"ask", "mode", "draft", "claim", "verdict", "edit", "answer", "end", "step", "graph", "observation"})
 _CODE = re.compile(
     r"(?P<text>\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*')|(?P<number>\b\d+(?:\.\d+)?\b)|(?P<op>\b[A-Z][A-Z_]*(?=\())|(?P<name>\b[A-Z][A-Z_]*\d*\b)"
 )
@@ -52,52 +53,55 @@ class Stage:
 
 def story(trace: Trace, stage: Stage) -> Markup:
     """Every event that is not told at the head of the page, grouped into blocks."""
-    runs = {run.seq: (number, run) for number, run in enumerate(trace.runs())}
-    ran = {run.text for _, run in runs.values()}
-    blocks: list[Markup] = []
-    rounds: list[Event] = []
-    seen_questions = False
-    observations = {str(e.data.get("id")): e.data for e in trace.of("observation")}
-
-    def close_round() -> None:
-        if rounds:
-            blocks.append(_round([*rounds], observations, stage))
-            rounds.clear()
-
+    teller = _Teller(trace, stage)
     for event in trace.events:
-        if event.kind not in ("call", "observation"):
-            close_round()
-        if event.seq in runs:
-            number, run = runs[event.seq]
-            blocks.append(_run(number, run, event, stage))
-        elif event.kind == "thought":
-            blocks.append(_thought(event))
-        elif event.kind == "plan":
-            if not (event.data.get("ok") and str(event.data.get("program", "")) in ran):
-                blocks.append(_plan(event))
-        elif event.kind == "call":
-            if rounds and str(rounds[-1].data.get("id")) in observations and _observed(trace, rounds[-1], event):
-                close_round()
-            rounds.append(event)
-        elif event.kind in ("question", "finding"):
-            if not seen_questions:
-                blocks.append(_questions(trace, event, stage))
-            seen_questions = True
-        elif event.kind == "fallback":
-            blocks.append(_fallback(event))
-        elif event.kind == "error":
-            blocks.append(_error(event))
-        elif event.kind not in _TOP and event.kind not in ("observation", "graph"):
-            blocks.append(_raw(event))
-    close_round()
-    if not blocks:
+        try:
+            teller.tell(event)
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+            teller.blocks.append(_raw(event))  # of another hand or another time: shown as it was recorded
+    teller.close_round()
+    if not teller.blocks:
         return tag("p", "Nothing was recorded between the question and its answer.", class_="soft")
-    return tag("ol", blocks, class_="story")
+    return tag("ol", teller.blocks, class_="story")
 
 
-def _observed(trace: Trace, before: Event, after: Event) -> bool:
-    """Whether an observation lies between two calls, so that they belong to two rounds."""
-    return any(before.seq < e.seq < after.seq for e in trace.of("observation"))
+class _Teller:
+    """Makes blocks of events as they come."""
+
+    def __init__(self, trace: Trace, stage: Stage) -> None:
+        self.trace = trace
+        self.stage = stage
+        self.blocks: list[Markup] = []
+        self._runs = {run.seq: (number, run) for number, run in enumerate(trace.runs())}
+        self._ran = {run.text for _, run in self._runs.values()}
+        self._round: list[Event] = []
+        self._tree_told = False
+
+    def tell(self, event: Event) -> None:
+        if event.kind not in ("call", "graph", "step"):
+            self.close_round()
+        if event.seq in self._runs:
+            number, run = self._runs[event.seq]
+            self.blocks.append(_run(number, run, event, self.stage))
+        elif event.kind == "plan":
+            if not (event.data.get("ok") and str(event.data.get("program", "")) in self._ran):
+                self.blocks.append(_plan(event))
+        elif event.kind == "call":
+            self._round.append(event)
+        elif event.kind in ("question", "finding"):
+            if not self._tree_told:
+                self.blocks.append(_questions(self.trace, event, self.stage))
+            self._tree_told = True
+        elif event.kind in _SIMPLE:
+            self.blocks.append(_SIMPLE[event.kind](event))
+        elif event.kind not in _TOLD:
+            self.blocks.append(_raw(event))
+
+    def close_round(self) -> None:
+        """The calls since the last observation belong together."""
+        if self._round:
+            calls, self._round = self._round, []
+            self.blocks.append(_calls(calls, self.trace, self.stage))
 
 
 def _block(event: Event, title: str, *children: Any, **attributes: Any) -> Markup:
@@ -117,11 +121,8 @@ def _thought(event: Event) -> Markup:
         body += [tag("h4", "It was asked"), tag("pre", data["asked"], class_="said asked")]
         body += [tag("h4", "It said, word for word")]
     body.append(tag("pre", said, class_="said") if said else tag("p", "It said nothing.", class_="soft"))
-    summary = tag(
-        "summary", tag("span", f"{role}{repair}", class_="who"), tag("span", glimpse[:160], class_="glimpse"),
-        tag("span", cost, class_="cost"),
-    )  # fmt: skip
-    return _block(event, "Thought", tag("details", summary, body), class_="block thought")
+    summary = tag("summary", tag("span", glimpse[:160], class_="glimpse"), tag("span", cost, class_="cost"))
+    return _block(event, f"Thought of the {role}{repair}", tag("details", summary, body), class_="block thought")
 
 
 def _plan(event: Event) -> Markup:
@@ -164,10 +165,9 @@ def _run(number: int, run: Run, event: Event, stage: Stage) -> Markup:
             "div", draw_graph(run.nodes, run.edges, number, by_node), tag("p", tag("em", "Plan"), " as the engine ran it"),
             [tag("p", note, class_="note") for note in run.notes], class_="graph",
         )  # fmt: skip
-    demonstrations = None
     title = "Program" if run.number >= 0 else "Looked up at the mark"
     body = tag("div", tag("ol", rows, class_="lines"), graph, class_="run")
-    return _block(event, title, body, demonstrations, class_="block program")
+    return _block(event, title, body, class_="block program")
 
 
 def _node_lights(number: int, node: Mapping[str, Any], run: Run) -> str:
@@ -252,8 +252,13 @@ def _chips(step: Mapping[str, Any]) -> Markup:
     return tag("span", chips, class_="chips")
 
 
-def _round(calls: Sequence[Event], observations: Mapping[str, Mapping[str, Any]], stage: Stage) -> Markup:
+def _calls(calls: Sequence[Event], trace: Trace, stage: Stage) -> Markup:
     """Tool calls that a model made together, with what each gave."""
+    last = calls[-1].seq
+    observations: dict[str, Mapping[str, Any]] = {}
+    for event in trace.of("observation"):
+        if event.seq > last:  # ids begin anew with each mode that was tried
+            observations.setdefault(str(event.data.get("id")), event.data)
     thoughts = dict.fromkeys(str(e.data["thought"]) for e in calls if e.data.get("thought"))
     rows = []
     for event in calls:
@@ -338,6 +343,9 @@ def _raw(event: Event) -> Markup:
     """A kind of event that this reader does not know."""
     text = json.dumps(dict(event.data), ensure_ascii=False, indent=1)
     return _block(event, event.kind, tag("details", tag("summary", "as recorded"), tag("pre", text[:20_000], class_="said")))
+
+
+_SIMPLE: dict[str, Callable[[Event], Markup]] = {"thought": _thought, "fallback": _fallback, "error": _error}
 
 
 def code_block(text: str) -> Markup:

@@ -134,7 +134,7 @@ class Trace:
     @property
     def ms(self) -> float:
         """Milliseconds from the question to the end, or to the last event that is known."""
-        return float(self.usage.get("ms") or (self.events[-1].ms if self.events else 0.0))
+        return float(number_of(self.usage.get("ms"))) or (self.events[-1].ms if self.events else 0.0)
 
     def runs(self) -> list[Run]:
         """The programs that ran, in order; each with its steps. Where no graph was told, the plan before the steps."""
@@ -146,15 +146,15 @@ class Trace:
             if event.kind == "plan" and data.get("ok"):
                 plan = str(data.get("program", ""))
             elif event.kind == "graph":
-                number = int(data.get("program", 0))
+                number = int(number_of(data.get("program")))
                 run = Run(
-                    number, event.seq, str(data.get("text") or plan), data.get("nodes") or (), data.get("edges") or (),
-                    data.get("notes") or (),
+                    number, event.seq, str(data.get("text") or plan), _rows(data.get("nodes")), _rows(data.get("edges")),
+                    _rows(data.get("notes")),
                 )  # fmt: skip
                 latest[number] = run
                 runs.append(run)
             elif event.kind == "step":
-                number = int(data.get("program", 0))
+                number = int(number_of(data.get("program")))
                 if number not in latest:
                     latest[number] = Run(number, event.seq, plan)
                     runs.append(latest[number])
@@ -189,6 +189,15 @@ class Trace:
     def asked_pictures(self) -> list[Image]:
         """The pictures of the question, in order; raises PictureMissing where one was not kept."""
         return [self.image(str(told["hash"])) for told in self.ask.get("pictures", ())]
+
+
+def number_of(value: Any) -> float:
+    """A number as it is; 0 for anything else, as a trace of another hand may hold it."""
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else 0
+
+
+def _rows(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, list | tuple) else ()
 
 
 def parse_lines(trace_id: str, lines: Iterable[bytes]) -> Trace:

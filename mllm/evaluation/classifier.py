@@ -22,6 +22,8 @@ Classify = Callable[[Sequence[np.ndarray], Sequence[Sequence[str]]], list[list[f
 
 TASKS = ("kind", "category", "color", "absent", "outside")
 LEAST_VISIBLE = 0.5
+LEAST_SIDE = 6  # pixels of a crop
+_BY_CONTEXT = frozenset({"block"})  # alone, a block of a tower is a square
 # Nothing in the world of scenes is one of these, nor a kind of one.
 _OUTSIDE = ("accordionist", "zeppelin", "stethoscope", "typewriter", "chandelier", "wheelbarrow", "harmonica", "parachute")
 
@@ -47,13 +49,15 @@ def scene_crops(seed: int, count: int) -> list[Crop]:
         rng = Random(f"classifier/{seed}/{index}")
         for item in drawn.scene.objects:
             x1, y1, x2, y2 = item.box
-            if item.visible < LEAST_VISIBLE or item.category == "text" or min(x2 - x1, y2 - y1) < 6:
+            if item.visible < LEAST_VISIBLE or item.category == "text" or min(x2 - x1, y2 - y1) < LEAST_SIDE:
+                continue
+            if item.kind in _BY_CONTEXT:
                 continue
             w, h = x2 - x1, y2 - y1
             box = [v + rng.uniform(-0.03, 0.03) * s for v, s in zip(item.box, (w, h, w, h), strict=True)]
             left, top = max(round(box[0]), 0), max(round(box[1]), 0)
             pixels = drawn.image[top : round(box[3]), left : round(box[2])]
-            near = [k for k in vocabulary.CATEGORIES[item.category] if k != item.kind]
+            near = [k for k in vocabulary.CATEGORIES[item.category] if k not in (item.kind, *_BY_CONTEXT)]
             far = [k for k, v in vocabulary.KINDS.items() if v.category not in (item.category, "text")]
             others = rng.sample(near, min(2, len(near))) + rng.sample(far, 2)
             asked: list[tuple[str, list[str], str | None]] = [

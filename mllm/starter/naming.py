@@ -11,23 +11,31 @@ from torch import Tensor
 
 from .model import StarterForConditionalGeneration
 
+MOST_ENLARGED = 2.0
+SAME_COLOR = 40  # largest difference of a channel at which the corners are taken for the thing itself
 CORE = 0.36  # half width of the part of a box whose cells speak for the object, as in training
 
 
 def on_canvas(crop: np.ndarray, side: int, share: float) -> tuple[np.ndarray, tuple[float, float, float, float]]:
-    """A crop [H, W, 3] uint8 in the middle of a square in its rim's median colour, `share` of the square long, and its box in 0..1.
+    """A crop [H, W, 3] uint8 in the middle of a square, `share` of the square long, and its box in 0..1.
 
-    Perception was trained on scenes, where a thing never fills the picture.
+    Perception was trained on scenes, where a thing never fills the picture. The square has the corners' median colour, or, where
+    that is the thing's own (a square fills its box), the farther of two greys. Few pixels are not blown up to a blur.
     """
     from PIL import Image
 
     h, w = crop.shape[:2]
-    scale = side * share / max(h, w)
+    scale = min(side * share / max(h, w), MOST_ENLARGED)
     size = (max(1, round(w * scale)), max(1, round(h * scale)))
     small = np.asarray(Image.fromarray(crop).resize(size, Image.Resampling.BOX if scale < 0.5 else Image.Resampling.BILINEAR))
-    rim = np.concatenate([crop[0], crop[-1], crop[:, 0], crop[:, -1]])
+    d = max(1, min(h, w) // 12)
+    corners = (crop[:d, :d], crop[:d, -d:], crop[-d:, :d], crop[-d:, -d:])
+    rim = np.median(np.concatenate([c.reshape(-1, 3) for c in corners]), axis=0)
+    own = np.median(crop[h // 4 : h - h // 4, w // 4 : w - w // 4].reshape(-1, 3), axis=0)
+    if np.abs(rim - own).max() < SAME_COLOR:
+        rim = np.full(3, 225.0 if own.mean() < 140 else 75.0)
     canvas = np.empty((side, side, 3), np.uint8)
-    canvas[:] = np.median(rim, axis=0).astype(np.uint8)
+    canvas[:] = rim.astype(np.uint8)
     x, y = (side - size[0]) // 2, (side - size[1]) // 2
     canvas[y : y + size[1], x : x + size[0]] = small
     return canvas, (x / side, y / side, (x + size[0]) / side, (y + size[1]) / side)

@@ -93,6 +93,8 @@ _BUILTIN = (
     _own("transformers-clip", "transformers_clip:ClipClassifier", "classifier", "folder", "transformers"),
     _own("transformers-depth", "transformers_depth:Depth", "depth", "folder", "transformers"),
     _own("transformers-mllm", "transformers_mllm:ImageTextModel", "mllm", "folder", "transformers"),
+    _own("recorded-detector", "recorded:RecordedDetector", "detector", "file"),
+    _own("recorded-tags", "recorded:RecordedTags", "open_vocabulary", "file"),
     _own("starter-classifier", "starter_classifier:StarterClassifier", "classifier", "folder", "torch"),
     _own("starter-mllm", "starter_mllm:StarterModel", "mllm", "folder", "torch"),
     _own("starter-perception", "starter_perception:StarterDetector", "detector", "folder", "torch"),

@@ -10,19 +10,26 @@ import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
+
+import numpy as np
 
 from ...errors import ModelFileError
 from ..asked import Ask, ask_of
 from ..values import Image, Region, Regions
 from .common import checked, clipped, one_line
+from .merging import Candidates, joined, opinion, settle
 from .reading import reading_order
 
-FINDER = "detector.pt"  # in the starter's folder: an ultralytics network over the scenes world's kinds
-SIZE = 160  # pixels of a side that it was trained at
+FINDER = (
+    "detector/weights.pt"  # in the starter folder: an ultralytics network over the kinds of the scenes world
+)
+SIZES = (160, 192)  # pixels of a side that it looks at; it was trained at the first
+_TRUST = 0.3  # weight of the detector's opinion against the eyes'
+_MOST = 40  # things of a picture
 _KEPT = 64  # pictures whose sightings are kept; a few kilobytes each
 _SURE = 0.8  # of every character, for a whole crop to be read as a word
 _FLOOR = 0.005  # least score of a sighting
@@ -52,9 +59,9 @@ class Finding:
 
 
 class Eyes:
-    """Perception and word reader of a starter; where its folder holds a detector, that says where and what things are.
+    """Perception and word reader of a starter; where its folder holds a detector too, both say where and what things are.
 
-    Perception then still tells each thing's colour and size, and the reader its word.
+    Colours and sizes are perception's, words the reader's.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -86,7 +93,7 @@ class Eyes:
         self._reader: Any = parts[1][1]
         self._fit = StarterImageProcessor(self.config.image_size)
         self._lock = threading.Lock()
-        self._finder = _finder(folder / FINDER)
+        self._finders = _finders(folder / FINDER)
         self._seen: OrderedDict[str, list[Sighting]] = OrderedDict()
 
     def see(self, images: Sequence[Image]) -> list[list[Sighting]]:
@@ -125,12 +132,13 @@ class Eyes:
             out = self._perception.cells(pixels.contiguous(memory_format=torch.channels_last))
             cells = {k: v.flatten(2).transpose(1, 2).softmax(-1) for k, v in out.items() if k != "sides"}
             boxes = self._perception.boxes(out["sides"])
-            if self._finder is not None:
+            found = [self._by_cells(kind, box) for kind, box in zip(cells["kind"], boxes, strict=True)]
+            if self._finders:
+                ways = zip(*(finder.detect(images) for finder in self._finders), strict=True)
                 found = [
-                    self._by_detector(*one) for one in zip(images, self._finder.detect(images), strict=True)
+                    self._agreed(image, own, [r for way in regions for r in way], kind)
+                    for image, own, regions, kind in zip(images, found, ways, cells["kind"], strict=True)
                 ]
-            else:
-                found = [self._by_cells(kind, box) for kind, box in zip(cells["kind"], boxes, strict=True)]
             return [
                 self._sightings(image, pixels[i], {k: v[i] for k, v in cells.items()}, found[i])
                 for i, image in enumerate(images)
@@ -148,10 +156,23 @@ class Eyes:
                 findings.append(Finding(tuple(place.tolist()), self.config.kinds[int(kind)], float(chance)))
         return findings
 
-    def _by_detector(self, image: Image, regions: Regions) -> list[Finding]:
-        """What the detector found in one picture, in 0..1 of the square that perception looks at."""
-        side = float(max(image.size))
-        return [Finding(tuple(v / side for v in image.local(r.box)), r.label, r.score) for r in regions]
+    def _agreed(self, image: Image, own: list[Finding], regions: list[Region], kinds: Any) -> list[Finding]:
+        """What the eyes and the detector see in one picture together; kinds [cells, kinds + 1] is what the eyes say where."""
+        side, names = float(max(image.size)), self.config.kinds
+        mine = Candidates.of([(one.place, names.index(one.kind), one.score) for one in own])
+        theirs = Candidates.of(
+            [(tuple(v / side for v in image.local(r.box)), names.index(r.label), r.score) for r in regions]
+        )
+        there = 1.001 - kinds[:, -1]
+        opinions = []
+        for place, kind in zip(theirs.boxes.tolist(), theirs.kinds.tolist(), strict=True):
+            weight = _core(tuple(place), len(kinds)) * there
+            opinions.append(float((weight @ kinds[:, kind]) / weight.sum()))
+        rated = replace(theirs, scores=joined(theirs.scores, np.array(opinions), _TRUST))
+        mine = replace(mine, scores=joined(mine.scores, opinion(theirs, mine), 1 - _TRUST))
+        best = settle(rated + mine)
+        rows = zip(best.boxes.tolist(), best.kinds.tolist(), best.scores.tolist(), strict=True)
+        return [Finding(tuple(place), names[kind], score) for place, kind, score in rows][:_MOST]
 
     def _sightings(
         self, image: Image, pixels: Any, cells: dict[str, Any], found: list[Finding]
@@ -215,15 +236,16 @@ def _core(place: tuple[float, ...], count: int) -> Any:
     return (near_y[:, None] & near_x[None]).flatten().float()
 
 
-def _finder(path: Path) -> Any:
-    """The detector beside the starter; None where there is none."""
+def _finders(path: Path) -> list[Any]:
+    """The detector beside the starter, at each of `SIZES`; none where there is no file."""
     from .ultralytics_detector import UltralyticsDetector
 
     if not path.is_file():
-        return None
-    return UltralyticsDetector(
-        path, "", confidence=_FLOOR, iou=0.6, agnostic=True, image_size=SIZE, device="cpu"
-    )
+        return []
+    return [
+        UltralyticsDetector(path, "", confidence=0.01, iou=0.6, image_size=size, device="cpu")
+        for size in SIZES
+    ]
 
 
 _open: WeakValueDictionary[str, Eyes] = WeakValueDictionary()
@@ -255,7 +277,7 @@ class StarterDetector:
 
     batch = 32
 
-    def __init__(self, weights: Path, digest: str, confidence: float = 0.4) -> None:
+    def __init__(self, weights: Path, digest: str, confidence: float = 0.15) -> None:
         self._eyes, self._digest = eyes(weights, digest), digest
         self._confidence = checked("confidence", confidence, 0, 1)
         self.vocabulary: tuple[str, ...] = tuple(self._eyes.config.kinds)
@@ -280,7 +302,7 @@ class StarterOpen:
 
     batch = 32
 
-    def __init__(self, weights: Path, digest: str, confidence: float = 0.4) -> None:
+    def __init__(self, weights: Path, digest: str, confidence: float = 0.15) -> None:
         self._eyes, self._digest = eyes(weights, digest), digest
         self._confidence = checked("confidence", confidence, 0, 1)
         self.vocabulary: tuple[str, ...] = tuple(self._eyes.config.kinds)
@@ -318,7 +340,7 @@ class StarterReader:
 
     batch = 32
 
-    def __init__(self, weights: Path, digest: str, confidence: float = 0.4, legible: float = 0.3) -> None:
+    def __init__(self, weights: Path, digest: str, confidence: float = 0.15, legible: float = 0.3) -> None:
         """`confidence`: floor of a sign's or word's detection; `legible`: of its least sure character."""
         self._eyes, self._digest = eyes(weights, digest), digest
         self._confidence = checked("confidence", confidence, 0, 1)
