@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import InputError, SightlineError
 from ..programs.cache import ResultCache
@@ -24,7 +24,7 @@ from ..tools.values import Image
 from . import marks
 from .answering import answer_language, ground, word
 from .asking import mark_of, mode_of, new_trace_id, pictures_of, question_of
-from .budget import usage_of
+from .budget import Budget, usage_of
 from .choice import choose
 from .controllers.base import Controller
 from .direct import run_direct
@@ -36,7 +36,11 @@ from .program_mode import run_program
 from .quarantine import veiled, worded
 from .records import Answer, Limits, Mode, Request, Style
 from .sessions import Session, Sessions, Turn
+from .steps import pictures_in
 from .toolbox import Toolbox
+
+if TYPE_CHECKING:
+    from .verification.verify import Verification
 
 
 class KeptTrace(Sink, Protocol):
@@ -146,10 +150,14 @@ class Agent:
         call = self._call(pictures, question, at, mode, verify, style, limits, session, fall_back)
         return self._answer(call, ())
 
-    async def aask(self, pictures: Any, question: str, at: Any = None, mode: str = "auto", **options: Any) -> Answer:
+    async def aask(
+        self, pictures: Any, question: str, at: Any = None, mode: str = "auto", **options: Any
+    ) -> Answer:
         """`ask`, awaited: any number at once, of which `workers` are at work."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._pool, partial(self.ask, pictures, question, at, mode, **options))
+        return await loop.run_in_executor(
+            self._pool, partial(self.ask, pictures, question, at, mode, **options)
+        )
 
     def stream(
         self, pictures: Any, question: str, at: Any = None, mode: str = "auto", **options: Any
@@ -252,7 +260,8 @@ class Agent:
             question=request.question,
             alone=request.alone,
             pictures=[
-                {"hash": p.hash, "width": p.width, "height": p.height, "source": p.source} for p in request.pictures
+                {"hash": p.hash, "width": p.width, "height": p.height, "source": p.source}
+                for p in request.pictures
             ],
             at=request.mark.to_json() if request.mark is not None else None,
             mode=call.mode,
@@ -268,7 +277,9 @@ class Agent:
             choice = choose(request, has_mllm=self._has_mllm())
             mode, why = choice.mode, choice.why
         recorder.emit("mode", chosen=mode, why=why)
-        reached, outcome = climb(mode, self._rungs(request, recorder), recorder, request, fall_back=call.fall_back)
+        reached, outcome = climb(
+            mode, self._rungs(request, recorder), recorder, request, fall_back=call.fall_back
+        )
         return self._finish(call, request, recorder, reached, outcome)
 
     def _finish(
@@ -281,15 +292,38 @@ class Agent:
             draft = _known(outcome, answer_language(request))
         grounded = ground(draft, outcome.evidence)
         recorder.emit("draft", text=draft, grounded=grounded)
-        text, claims = draft, ()
+        text, claims, evidence = draft, (), outcome.evidence
+        if call.verify and _checkable(request, outcome, draft):
+            checked = self._verified(request, recorder, outcome, draft)
+            if checked is not None:
+                claims = tuple(checked.to_json()["claims"])
+                evidence = evidence or checked.regions
+                if checked.text != draft:
+                    text, grounded = checked.text, ground(checked.text, [*evidence, *checked.regions])
         recorder.emit("answer", status=outcome.status, text=text, grounded=grounded, mode=mode)
         usage = usage_of(recorder.events)
         usage.ms = recorder.ms
         recorder.emit("end", usage=usage.to_json(), status=outcome.status)
         return Answer(
             outcome.status, text, grounded, mode, draft, outcome.value, outcome.program, _thoughts(outcome, recorder),
-            outcome.evidence, claims, usage, recorder.trace, outcome.error,
+            evidence, claims, usage, recorder.trace, outcome.error,
         )  # fmt: skip
+
+    def _verified(
+        self, request: Request, recorder: Recorder, outcome: Outcome, draft: str
+    ) -> Verification | None:
+        """The answer held against its picture; None where a limit or a missing model leaves it unchecked, which is told."""
+        from .verification.verify import verify
+
+        try:
+            Budget(request.limits, recorder).check()
+            return verify(
+                request.pictures[0], draft, controller=self.controller, engine=self.engine, recorder=recorder,
+                facts=outcome.facts, question=request.asked,
+            )  # fmt: skip
+        except SightlineError as error:
+            recorder.emit("error", message=f"not verified: {error}", traceback=None, where="verifier")
+            return None
 
     def _rungs(self, request: Request, recorder: Recorder) -> dict[Mode, Rung]:
         limits = request.limits
@@ -338,7 +372,13 @@ class _Channel:
 
 def _complete(options: dict[str, Any]) -> dict[str, Any]:
     """The keyword options of `ask` with their defaults; TypeError for one that `ask` does not have."""
-    known: dict[str, Any] = {"verify": True, "style": None, "limits": None, "session": None, "fall_back": True}
+    known: dict[str, Any] = {
+        "verify": True,
+        "style": None,
+        "limits": None,
+        "session": None,
+        "fall_back": True,
+    }
     unknown = set(options) - set(known)
     if unknown:
         raise TypeError(f"ask() has no option {sorted(unknown)[0]!r}")
@@ -368,6 +408,11 @@ def _traces(given: str | Path | Traces | None) -> Traces | None:
     from .tracing.store import TraceStore
 
     return TraceStore(Path(given))
+
+
+def _checkable(request: Request, outcome: Outcome, draft: str) -> bool:
+    """Whether an answer is words about one picture: what was read there, or a made picture, claims nothing to check."""
+    return len(request.pictures) == 1 and bool(draft.strip()) and not any(pictures_in(outcome.value))
 
 
 def _fields(record: Any) -> dict[str, Any]:

@@ -23,7 +23,9 @@ _PICTURES = {"en": "{n} pictures are ready.", "zh": "{n}张图片已经处理好
 _NOTHING = {"en": "nothing", "zh": "什么也没有"}
 _NUMBER_WORDS = "zero one two three four five six seven eight nine ten eleven twelve".split()
 _CHINESE_NUMBERS = "零一二三四五六七八九十"
-_NEGATION = re.compile(r"\b(?:no|not|none|neither|nothing|never|without|zero)\b|n't\b|没|不|无|否|未", re.IGNORECASE)
+_NEGATION = re.compile(
+    r"\b(?:no|not|none|neither|nothing|never|without|zero)\b|n't\b|没|不|无|否|未", re.IGNORECASE
+)
 
 
 def answer_language(request: Request) -> str:
@@ -120,7 +122,10 @@ def agrees(value: Any, text: str) -> bool:
 def _numbers(text: str) -> set[float]:
     found = {float(n) for n in re.findall(r"\d+(?:\.\d+)?", text)}
     found |= {float(n) for n, name in enumerate(_NUMBER_WORDS) if re.search(rf"\b{name}\b", text.lower())}
-    found |= {float(_CHINESE_NUMBERS.index(c)) for c in re.findall(rf"[{_CHINESE_NUMBERS}](?=[个只张块匹条辆本])", text)}
+    found |= {
+        float(_CHINESE_NUMBERS.index(c))
+        for c in re.findall(rf"[{_CHINESE_NUMBERS}](?=[个只张块匹条辆本])", text)
+    }
     return found
 
 
@@ -137,7 +142,8 @@ def ground(text: str, regions: Sequence[Region]) -> str:
         if span is None:
             continue
         covered.append(span)
-        told = " ".join(f"[{', '.join(f'{v:.0f}' for v in box)}]" for box in boxes[label][:BOXES])
+        said = dict.fromkeys(f"[{', '.join(f'{v:.0f}' for v in box)}]" for box in boxes[label])
+        told = " ".join(list(said)[:BOXES])
         inserts[span[1]] = f" {told}"
     for at in sorted(inserts, reverse=True):
         text = text[:at] + inserts[at] + text[at:]

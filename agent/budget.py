@@ -21,16 +21,16 @@ def usage_of(events: Iterable[Event]) -> Usage:
             usage.model_calls += 1
             usage.tokens_in += data.get("tokens_in") or 0
             usage.tokens_out += data.get("tokens_out") or 0
-        elif event.kind == "step" and data.get("status") != "skipped" and data.get("op") not in CONTROL:
-            usage.calls += 1
-            usage.cached += bool(data.get("cached"))
-        elif event.kind == "observation" and data.get("counts", True):
+        elif _is_call(event):
             usage.calls += 1
             usage.cached += bool(data.get("cached"))
     return usage
 
 
-
+def _is_call(event: Event) -> bool:
+    if event.kind == "step":
+        return event.data.get("status") != "skipped" and event.data.get("op") not in CONTROL
+    return event.kind == "observation"
 
 
 @dataclass(frozen=True, slots=True)

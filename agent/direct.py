@@ -45,5 +45,10 @@ def run_direct(request: Request, engine: Engine, recorder: Recorder) -> Outcome:
     found = Regions(r for step in result.steps for r in steps.regions_in(step.value))
     text = str(result.value)
     return Outcome(
-        "done", value=text, text=text, facts=(Fact(request.asked, text, text),), evidence=found, program=program.text
+        "done",
+        value=text,
+        text=text,
+        facts=(Fact(request.asked, text, text),),
+        evidence=found,
+        program=program.text,
     )

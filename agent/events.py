@@ -9,7 +9,7 @@ language model said is given verbatim under `said`.
 | mode | chosen, why |
 | thought | role (controller, decision maker, refiner, verifier), said, tokens_in, tokens_out, ms, attempt |
 | plan | program (as printed), attempt, ok, errors [{code, line, column, message, suggestion}], demonstrations (ids) |
-| graph | program (index), text (as it ran), nodes [{id, op, lines, cost}], edges [[from, to]], notes, weights {role: digest} |
+| graph | program (index), text (as it ran), nodes [{id, op, lines, cost, name (of an input)}], edges [[from, to]], notes, weights {role: digest} |
 | step | program, name, op, node, status, ms, cached, batch, kind, value (as `programs.outputs.to_json`), shown, error, frames, masks (of its regions: `steps.places`) |
 | call | id, tool, arguments, thought: a tool call that a decision maker asked for |
 | observation | id (of the call), name, ok, shown, value, ms, cached, frames, masks |

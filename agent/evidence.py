@@ -52,22 +52,31 @@ def groups(program: Program, values: Mapping[str, Any], mark: str = "") -> list[
     return sorted(found.values(), key=lambda group: order.index(group.step))
 
 
-def references(program: Program, values: Mapping[str, Any], found: Sequence[Group], mark: str = "") -> list[Group]:
-    """What the groups were related to: the bus, of the dogs left of the bus."""
+def references(
+    program: Program, values: Mapping[str, Any], found: Sequence[Group], mark: str = ""
+) -> list[Group]:
+    """What the groups were related to (the bus, of the dogs left of the bus), and where a group is empty, what was sifted."""
     steps = {step.name: step for step in program.steps}
     queue = [group.step for group in found]
     told: dict[str, Group] = {}
+    empty = {group.step for group in found if not group.regions}
     seen: set[str] = set()
     while queue:
         step = steps.get(queue.pop(0))
         if step is None or step.name in seen:
             continue
         seen.add(step.name)
-        other = step.arguments.get("reference")
-        if step.op == "RELATE" and isinstance(other, Name):
+        for key, wanted in (("reference", step.op == "RELATE"), ("object", step.name in empty)):
+            other = step.arguments.get(key)
+            if not wanted or not isinstance(other, Name) or other.id not in steps:
+                continue
             value = values.get(other.id)
-            if isinstance(value, Region | Regions) and other.id in steps:
-                told[other.id] = Group(other.id, noun_phrase(steps[other.id], steps, mark), Regions(regions_in(value)))
+            if isinstance(value, Region | Regions):
+                told[other.id] = Group(
+                    other.id, noun_phrase(steps[other.id], steps, mark), Regions(regions_in(value))
+                )
+                if not told[other.id].regions:
+                    empty.add(other.id)
         queue.extend(step.references)
     return list(told.values())
 
@@ -120,7 +129,9 @@ def noun_phrase(step: Step, steps: Mapping[str, Step], mark: str = "") -> str:
     return "thing"
 
 
-def facts(program: Program, values: Mapping[str, Any], found: Sequence[Group], mark: str = "") -> tuple[Fact, ...]:
+def facts(
+    program: Program, values: Mapping[str, Any], found: Sequence[Group], mark: str = ""
+) -> tuple[Fact, ...]:
     """The evidence in words: how many of each group, and what was read, asked or measured on the way to the result."""
     steps = {step.name: step for step in program.steps}
     told = [Fact(group.name, str(len(group.regions)), group.regions) for group in found]

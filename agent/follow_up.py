@@ -16,7 +16,9 @@ from .sessions import Turn
 _AND = re.compile(r"^(?:and|so|then|ok(?:ay)?|now|also)[, ]+", re.IGNORECASE)
 _ABOUT = re.compile(r"^(?:(?:and|so)[, ]+)?(?:what|how) about (?P<what>[^?]+)\??$|^and (?P<bare>(?:the |a |an )?[^?]{1,40})\?*$", re.IGNORECASE)  # fmt: skip
 _ABOUT_ZH = re.compile(r"^(?:那么?|还有)?(?P<what>[^？?，,呢]{1,12})呢[？?]*$")
-_VERB = re.compile(r"\b(?:is|are|was|were|do|does|did|how|what|which|where|who|can|could|has|have)\b", re.IGNORECASE)
+_VERB = re.compile(
+    r"\b(?:is|are|was|were|do|does|did|how|what|which|where|who|can|could|has|have)\b", re.IGNORECASE
+)
 _ONES = re.compile(r"\b(?P<one>ones|one)\b(?! of\b)", re.IGNORECASE)
 _THEY = re.compile(r"\b(?:they|them|those|these)\b", re.IGNORECASE)
 _IT = re.compile(r"\bit\b", re.IGNORECASE)
@@ -40,7 +42,9 @@ def standalone(question: str, last: Turn | None) -> str:
     filled = _AND.sub("", filled)
     if filled == text:
         return ""
-    if re.match(r"^how many [^?]+$", filled.rstrip("?"), re.IGNORECASE) and not re.search(r"\b(?:are|is|do|can|have)\b", filled):
+    if re.match(r"^how many [^?]+$", filled.rstrip("?"), re.IGNORECASE) and not re.search(
+        r"\b(?:are|is|do|can|have)\b", filled
+    ):
         filled = f"{filled.rstrip('? ')} are there?"
     return filled
 
@@ -56,7 +60,9 @@ def _swapped(last: Turn, thing: str, what: str) -> str:
     for old, new in ((plural, _plural(what)), (thing, _singular(what))):
         if re.search(rf"\b{re.escape(old)}\b", asked, re.IGNORECASE):
             swapped = re.sub(rf"\b{re.escape(old)}\b", new, asked, count=1, flags=re.IGNORECASE)
-            return re.sub(r"\b[Aa]n?\b(?= " + re.escape(new) + r"\b)", "an" if new[0] in "aeiou" else "a", swapped)
+            return re.sub(
+                r"\b[Aa]n?\b(?= " + re.escape(new) + r"\b)", "an" if new[0] in "aeiou" else "a", swapped
+            )
     return ""
 
 

@@ -10,7 +10,7 @@ from .budget import Budget
 from .errors import LimitReached
 from .events import Recorder
 from .outcome import Outcome
-from .records import Mode, Request
+from .records import Mode, Request, Status
 
 LADDER: Mapping[Mode, tuple[Mode, ...]] = {
     "program": ("program", "react", "direct"),
@@ -59,10 +59,10 @@ def climb(
             recorder.emit("fallback", **{"from": mode, "to": order[number + 1], "why": reason})
     assert best is not None
     mode, first = best
-    error = first.error if len(reasons) == 1 else "; ".join(reasons)
+    why = first.error if len(reasons) == 1 else "; ".join(reasons)
     return mode, Outcome(
         "failed", facts=first.facts, evidence=first.evidence, program=first.program, thoughts=first.thoughts,
-        error=error,
+        error=why,
     )  # fmt: skip
 
 
@@ -71,7 +71,7 @@ def _cut_off(mode: Mode, best: tuple[Mode, Outcome] | None, why: str) -> tuple[M
     known = best[1] if best is not None else Outcome("failed")
     if best is not None:
         mode = best[0]
-    status = "partial" if known.facts or known.evidence else "failed"
+    status: Status = "partial" if known.facts or known.evidence else "failed"
     return mode, Outcome(
         status, facts=known.facts, evidence=known.evidence, program=known.program, thoughts=known.thoughts, error=why
     )  # fmt: skip

@@ -75,7 +75,11 @@ def covering(mark: Mark, regions: list[Region], image: Image) -> Region | None:
     box = mark.box or (mark.mask.box if mark.mask is not None else None)
     clicks = [(x, y) for x, y, is_object in mark.points if is_object]
     if clicks:
-        under = [r for r in regions if all(r.box[0] <= x < r.box[2] and r.box[1] <= y < r.box[3] for x, y in clicks)]
+        under = [
+            r
+            for r in regions
+            if all(r.box[0] <= x < r.box[2] and r.box[1] <= y < r.box[3] for x, y in clicks)
+        ]
         return min(under, key=lambda r: r.width * r.height, default=None)
     if box is None:
         return None

@@ -57,7 +57,9 @@ def _emit(recorder: Recorder, text: str, attempt: int, problems: list[Problem]) 
     errors = [
         {k: p.to_json()[k] for k in ("code", "line", "column", "message", "suggestion")} for p in problems
     ]
-    recorder.emit("plan", program=text, attempt=attempt, ok=not problems, errors=errors, demonstrations=[])
+    thought = next((e.data for e in reversed(recorder.events) if e.kind == "thought"), {})
+    shown = thought.get("demonstrations", [])  # a chat controller says which ones its prompt had
+    recorder.emit("plan", program=text, attempt=attempt, ok=not problems, errors=errors, demonstrations=shown)
 
 
 def run_program(request: Request, controller: Controller, engine: Engine, recorder: Recorder) -> Outcome:
@@ -75,18 +77,14 @@ def run_program(request: Request, controller: Controller, engine: Engine, record
 
 def outcome_of(request: Request, program: Program, result: ProgramResult) -> Outcome:
     """A program's result with the evidence that it rests on."""
-    values: dict[str, Any] = {
-        step.name: step.value for step in result.steps if step.status in (DONE, CACHED)
-    }
+    values: dict[str, Any] = {step.name: step.value for step in result.steps if step.status in (DONE, CACHED)}
     found = groups(program, values, request.marked)
     shown = [*found, *references(program, values, found, request.marked)]
     regions = Regions(dict.fromkeys(_named(r, group.name) for group in shown for r in group.regions))
     told = facts(program, values, found, request.marked)
     if not result.ok:
         message = "; ".join(error.message for error in result.errors) or "the program failed"
-        return Outcome(
-            "failed", facts=told, evidence=regions, program=program.text, error=message
-        )
+        return Outcome("failed", facts=told, evidence=regions, program=program.text, error=message)
     return Outcome("done", value=result.value, facts=told, evidence=regions, program=program.text)
 
 

@@ -51,7 +51,9 @@ def veiled(text: str) -> str:
 
 def veiled_quotes(message: str) -> str:
     """An error's message with what it quotes veiled: a tool may name the value that it could not use."""
-    return _QUOTED.sub(lambda match: match[0] if harmless(match[0][1:-1]) else veiled(match[0][1:-1]), message)
+    return _QUOTED.sub(
+        lambda match: match[0] if harmless(match[0][1:-1]) else veiled(match[0][1:-1]), message
+    )
 
 
 def veil(value: object) -> object:

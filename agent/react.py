@@ -23,7 +23,8 @@ from .records import Limits, Request
 if TYPE_CHECKING:
     from .toolbox import Toolbox
 
-TOOLS = 20  # offered at once, those that the question seems to need first: each is read again in every round
+_HANDLE = re.compile(r"\b[A-Z][A-Z_]*\d+\b")
+TOOLS = 16  # offered at once, those that the question seems to need first: each is read again in every round
 
 
 def run_react(
@@ -70,7 +71,7 @@ def _outcome(toolbox: Toolbox, thoughts: list[str], status: Any, text: str, erro
     return Outcome(
         status,
         value=value,
-        text=text or None if handle is None else None,
+        text=value if handle is None and isinstance(value, str) else None,
         facts=tuple(toolbox.facts),
         evidence=toolbox.evidence,
         program=toolbox.program(handle) or None,
@@ -80,11 +81,19 @@ def _outcome(toolbox: Toolbox, thoughts: list[str], status: Any, text: str, erro
 
 
 def _meant(text: str, toolbox: Toolbox) -> tuple[Any, str | None]:
-    """The picture that an answer names by its handle, or the value whose handle is the whole answer; else the words."""
+    """The picture that an answer names by its handle, or the value whose handle is the whole answer; else the words.
+
+    In the words a handle of a text or a number stands for it: longer words from a picture reach the model by handle alone.
+    """
     made = {line.name for line in toolbox.lines}
-    for handle in re.findall(r"\b[A-Z][A-Z_]*\d+\b", text):
+    for handle in _HANDLE.findall(text):
         value = toolbox.values.get(handle) if handle in made else None
         pictures = isinstance(value, list) and bool(value) and isinstance(value[0], Image)
         if isinstance(value, Image) or pictures or (value is not None and text.strip(" .`'\"") == handle):
             return value, handle
-    return text or None, None
+
+    def told(match: re.Match[str]) -> str:
+        value = toolbox.values.get(match[0]) if match[0] in made else None
+        return f"{value}" if isinstance(value, str | int | float) else match[0]
+
+    return _HANDLE.sub(told, text) or None, None

@@ -28,12 +28,15 @@ from .budget import Budget
 from .controllers.base import Controller
 from .controllers.faults import complaint
 from .controllers.served import spent
+from .controllers.text_tools import HANDLE
 from .errors import ControllerError, LimitReached
 from .events import Recorder
 from .records import Limits
 
 if TYPE_CHECKING:
     from .toolbox import Toolbox
+
+_BY_HANDLE = frozenset({"Image", "Images", "Region", "Regions"})  # values that no model can write
 
 
 class Loop:
@@ -173,7 +176,11 @@ def _broken(call: Any) -> str:
 
 def as_langchain(item: Tool) -> StructuredTool:
     """A declared tool as LangChain's. It is never run by LangChain: the round's batch is."""
-    schema = json_schema(item)
+    schema = json_schema(item)["parameters"]
+    for argument in item.arguments:
+        if argument.type.atoms & _BY_HANDLE:
+            note = f"{argument.doc}; " if argument.doc else ""
+            schema["properties"][argument.name]["description"] = f"{note}{HANDLE}"
 
     def run(**arguments: Any) -> str:
         raise AssertionError(f"{item.name} runs in its round's batch")
@@ -181,6 +188,6 @@ def as_langchain(item: Tool) -> StructuredTool:
     return StructuredTool(
         name=item.name,
         description=f"{item.summary}\nExample: {item.example}",
-        args_schema=schema["parameters"],
+        args_schema=schema,
         func=run,
     )

@@ -56,7 +56,9 @@ def run_recorded(
     for report in result.steps:
         emit_step(report, nodes.get(report.name), recorder, number)
     for error in result.errors:
-        recorder.emit("error", message=error.message, traceback=error.traceback, where=f"{error.step}={error.op}")
+        recorder.emit(
+            "error", message=error.message, traceback=error.traceback, where=f"{error.step}={error.op}"
+        )
     return result
 
 
@@ -73,6 +75,7 @@ def _emit_graph(engine: Engine, program: Program, recorder: Recorder, number: in
         nodes[line.step.name] = line.node
         for node in (line.node, *line.behind):
             lines.setdefault(node, []).append(at)
+    given = {node: name for name, node in plan.inputs.items()}
     recorder.emit(
         "graph",
         program=number,
@@ -80,6 +83,7 @@ def _emit_graph(engine: Engine, program: Program, recorder: Recorder, number: in
         weights=_weights(engine, {role for step in planned.steps for role in step.roles}),
         nodes=[
             {"id": step.node, "op": step.op, "lines": lines.get(step.node, []), "cost": round(step.ms, 3)}
+            | ({"name": given[step.node]} if step.node in given else {})
             for step in planned.steps
         ],
         edges=[[dep, node.id] for node in plan.nodes if node.id in alive for dep in node.deps],

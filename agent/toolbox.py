@@ -93,9 +93,7 @@ class Toolbox:
         for tool, arguments in batch:
             self._calls += 1
             ids.append(f"call{self._calls}")
-            self.recorder.emit(
-                "call", id=ids[-1], tool=tool, arguments=_plain(arguments), thought=thought
-            )
+            self.recorder.emit("call", id=ids[-1], tool=tool, arguments=_plain(arguments), thought=thought)
             try:
                 name = self._fresh(tool, taken)
                 step = self._step(name, tool, arguments)
@@ -184,7 +182,9 @@ class Toolbox:
         if value is None or isinstance(value, bool | int | float):
             return Literal(value)
         if not isinstance(value, str):
-            raise InputError(f"{op}: {key} must be a text, a number, a list or a handle, not {type(value).__name__}")
+            raise InputError(
+                f"{op}: {key} must be a text, a number, a list or a handle, not {type(value).__name__}"
+            )
         if EXPRESSIONS.get(op) == key or declared is None:
             return Literal(value)
         handle = value.strip().strip("{}")
@@ -194,7 +194,9 @@ class Toolbox:
             if wanted.accepts(given) or wanted.broadcasts(given) or not _takes_text(declared):
                 return Name(handle)
         if re.fullmatch(r"[A-Z][A-Z_]*\d+", handle) and wanted.atoms - {"Text", "Texts", "Nothing"}:
-            return Name(handle)  # COUNT(box="BOX9") means regions that are not there, not a text of four letters
+            return Name(
+                handle
+            )  # COUNT(box="BOX9") means regions that are not there, not a text of four letters
         # a text where only a picture or regions fit can only be meant as a handle: the checker names those there are
         return Literal(value) if _takes_text(declared) or not re.fullmatch(r"\w+", handle) else Name(handle)
 

@@ -57,7 +57,11 @@ def run(names: Sequence[str], path: Path, side: int, rounds: int) -> dict[str, A
     held: dict[str, Any] = {}
     for name in names:
         bare = name in backends() and backends()[name].weights == "package"
-        models = Models.from_pack("starter", overrides={"segmenter": {"backend": name}}) if bare else Models.from_pack(name)
+        models = (
+            Models.from_pack("starter", overrides={"segmenter": {"backend": name}})
+            if bare
+            else Models.from_pack(name)
+        )
         held[name] = models.get("segmenter", "benchmarks.clicks")
         measure(held[name], enlarged(path, side, 60))  # the first call of all loads libraries
     table: dict[str, dict[str, list[float]]] = {name: {"first": [], "later": [], "box": []} for name in names}
@@ -76,7 +80,9 @@ def run(names: Sequence[str], path: Path, side: int, rounds: int) -> dict[str, A
         rows["later_to_first"] = round(rows["later_ms"] / rows["first_ms"], 3)
     if len(names) == 2:
         one, other = (report[name] for name in names)
-        report["ratio"] = {kind: round(one[f"{kind}_ms"] / other[f"{kind}_ms"], 3) for kind in ("first", "later", "box")}
+        report["ratio"] = {
+            kind: round(one[f"{kind}_ms"] / other[f"{kind}_ms"], 3) for kind in ("first", "later", "box")
+        }
     return {"side": side, "rounds": rounds, **report}
 
 

@@ -66,7 +66,13 @@ WORDINGS: dict[str, tuple[str, ...]] = {
     ),
 }  # fmt: skip
 KINDS_ASKED = tuple(WORDINGS)
-COUNTING = ("count", "count_color", "compare", "relation", "related_count")  # where program should beat direct
+COUNTING = (
+    "count",
+    "count_color",
+    "compare",
+    "relation",
+    "related_count",
+)  # where program should beat direct
 _RELATIONS = ("left of", "right of", "above", "below")
 
 
@@ -116,7 +122,9 @@ def _wanted(answer: str, counts: Counter[str], per_kind: int) -> bool:
 
 def _seen(scene: Scene) -> list[SceneObject]:
     """Things that can be named: pictograms and shapes, well visible."""
-    return [o for o in scene.objects if o.kind in KINDS and o.visible >= 0.6 and o.kind not in ("sign", "word")]
+    return [
+        o for o in scene.objects if o.kind in KINDS and o.visible >= 0.6 and o.kind not in ("sign", "word")
+    ]
 
 
 def _clear(scene: Scene, kind: str) -> bool:
@@ -135,7 +143,9 @@ def _alone(scene: Scene) -> list[SceneObject]:
 
 def _absent(scene: Scene, rng: random.Random) -> str:
     there = {o.kind for o in scene.objects} | {o.category for o in scene.objects}
-    return rng.choice([k for k in KINDS if k not in there and k not in ("sign", "word", "block", "ring", "arrow")])
+    return rng.choice(
+        [k for k in KINDS if k not in there and k not in ("sign", "word", "block", "ring", "arrow")]
+    )
 
 
 def _say(kind: str, rng: random.Random, *nouns: str, color: str = "", rel: str = "", form: int = -1) -> str:
@@ -183,7 +193,11 @@ def _existence(scene: Scene, rng: random.Random) -> Made:
         kind, answer = rng.choice(there).kind, "yes"
     else:
         kind, answer = _absent(scene, rng), "no"
-    return _say("existence", rng, kind), answer, _program(_find(0, kind), _size(0, 0), _verdict("{ANSWER0} > 0", 1))
+    return (
+        _say("existence", rng, kind),
+        answer,
+        _program(_find(0, kind), _size(0, 0), _verdict("{ANSWER0} > 0", 1)),
+    )
 
 
 def _count(scene: Scene, rng: random.Random) -> Made:
@@ -222,10 +236,16 @@ def _color_check(scene: Scene, rng: random.Random) -> Made:
     if not there:
         return None
     chosen = rng.choice(there)
-    others = [c for c in ("red", "green", "blue", "yellow", "purple", "brown", "pink", "white") if c != chosen.color]
+    others = [
+        c for c in ("red", "green", "blue", "yellow", "purple", "brown", "pink", "white") if c != chosen.color
+    ]
     color = chosen.color if rng.random() < 0.5 else rng.choice(others)
     program = _program(_find(0, chosen.kind), _COLOR, _verdict(f"'{color}' in {{ANSWER0}}", 1))
-    return _say("color_check", rng, chosen.kind, color=color), "yes" if color == chosen.color else "no", program
+    return (
+        _say("color_check", rng, chosen.kind, color=color),
+        "yes" if color == chosen.color else "no",
+        program,
+    )
 
 
 def _stands(a: SceneObject, b: SceneObject, relation: str) -> bool | None:
@@ -250,7 +270,11 @@ def _relation(scene: Scene, rng: random.Random) -> Made:
     if stands is None:
         return None
     program = _program(
-        _find(0, a.kind), _find(1, b.kind), _relate(relation), "ANSWER0=COUNT(box=OBJ0)", _verdict("{ANSWER0} > 0", 1)
+        _find(0, a.kind),
+        _find(1, b.kind),
+        _relate(relation),
+        "ANSWER0=COUNT(box=OBJ0)",
+        _verdict("{ANSWER0} > 0", 1),
     )
     return _say("relation", rng, a.kind, b.kind, rel=relation), "yes" if stands else "no", program
 

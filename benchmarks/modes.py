@@ -74,7 +74,10 @@ class _Planner:
         self.answerer = planner.answerer
 
     def plan(self, texts: Sequence[str]) -> list[str]:
-        return [self.memory._remembered(("plan", self.inputs, t), lambda t=t: self.planner.plan([t])[0]) for t in texts]
+        return [
+            self.memory._remembered(("plan", self.inputs, t), lambda t=t: self.planner.plan([t])[0])
+            for t in texts
+        ]
 
 
 class OracleEyes(OracleMLLM):
@@ -99,7 +102,9 @@ def said(answer: Answer) -> str:
     return str(WORDS.index(text)) if text in WORDS else text
 
 
-def measure(agent: Agent, memory: Remembering, mode: str, questions: Sequence[ModeQuestion], pictures: Any) -> list[dict[str, Any]]:
+def measure(
+    agent: Agent, memory: Remembering, mode: str, questions: Sequence[ModeQuestion], pictures: Any
+) -> list[dict[str, Any]]:
     """One row a question."""
     rows = []
     for item in questions:
@@ -158,7 +163,9 @@ def table(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--per-kind", type=int, default=PER_KIND)
     parser.add_argument("--modes", default=",".join(MODES))
     parser.add_argument("--tools", default="real,oracle")
@@ -181,7 +188,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _agent(tools: str, memory: Remembering, pack: str, questions: Sequence[ModeQuestion]) -> tuple[Agent, dict[str, Image]]:
+def _agent(
+    tools: str, memory: Remembering, pack: str, questions: Sequence[ModeQuestion]
+) -> tuple[Agent, dict[str, Image]]:
     if tools == "real":
         pictures = {q.id: Image.from_array(render(q.scene).image) for q in questions}
         return Agent(memory, Models.from_pack(pack)), pictures
@@ -202,8 +211,12 @@ def _plainly(scene: Scene) -> Image:
     return draw_plainly(replace(scene, objects=drawn))
 
 
-def _write(out: Path, rows: Mapping[str, Mapping[str, list[dict[str, Any]]]], questions: Sequence[ModeQuestion]) -> None:
-    report: dict[str, Any] = {mode: {tools: table(found) for tools, found in by.items()} for mode, by in rows.items()}
+def _write(
+    out: Path, rows: Mapping[str, Mapping[str, list[dict[str, Any]]]], questions: Sequence[ModeQuestion]
+) -> None:
+    report: dict[str, Any] = {
+        mode: {tools: table(found) for tools, found in by.items()} for mode, by in rows.items()
+    }
     report["differences"] = differences(rows)
     for mode, by in rows.items():
         if {"real", "oracle"} <= set(by):
@@ -215,7 +228,9 @@ def _write(out: Path, rows: Mapping[str, Mapping[str, list[dict[str, Any]]]], qu
     if "oracle" in rows.get("program", {}):
         report["plan_quality"] = plan_quality(rows["program"]["oracle"], questions)
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps({"report": report, "rows": rows}, ensure_ascii=False, indent=1), encoding="utf-8")
+    out.write_text(
+        json.dumps({"report": report, "rows": rows}, ensure_ascii=False, indent=1), encoding="utf-8"
+    )
 
 
 def differences(rows: Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]]) -> dict[str, Any]:
@@ -247,7 +262,9 @@ def text(rows: Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]]) -> str:
         cells = [f"{tables[h][kind]['accuracy']:.3f}" if kind in tables[h] else "-" for h in heads]
         lines.append(f"| {kind} | " + " | ".join(cells) + " |")
     for key in ("calls", "model_calls", "tokens", "ms"):
-        lines.append(f"| {key} (median) | " + " | ".join(f"{tables[h]['cost'][key]:.0f}" for h in heads) + " |")
+        lines.append(
+            f"| {key} (median) | " + " | ".join(f"{tables[h]['cost'][key]:.0f}" for h in heads) + " |"
+        )
     return "\n".join(lines)
 
 

@@ -65,11 +65,18 @@ def scene_of(row: Mapping[str, Any], size: tuple[int, int]) -> Scene:
     for number, items in enumerate(row["structured_rep"]):
         left = number * _STRIDE
         objects.append(SceneObject("box", "container", "gray", "large", (left, 0, left + _SIDE, _SIDE)))
-        tower = bool(items) and all(i["type"] == "square" and i["x_loc"] == 40 and i["size"] == 20 for i in items)
-        boxes = [(left + i["x_loc"], i["y_loc"], left + i["x_loc"] + i["size"], i["y_loc"] + i["size"]) for i in items]
+        tower = bool(items) and all(
+            i["type"] == "square" and i["x_loc"] == 40 and i["size"] == 20 for i in items
+        )
+        boxes = [
+            (left + i["x_loc"], i["y_loc"], left + i["x_loc"] + i["size"], i["y_loc"] + i["size"])
+            for i in items
+        ]
         if tower:
             top, bottom = min(b[1] for b in boxes), max(b[3] for b in boxes)
-            objects.append(SceneObject("tower", "container", "gray", "large", (boxes[0][0], top, boxes[0][2], bottom)))
+            objects.append(
+                SceneObject("tower", "container", "gray", "large", (boxes[0][0], top, boxes[0][2], bottom))
+            )
         for item, box in zip(items, boxes, strict=True):
             kind = "block" if tower else item["type"]
             color = _COLORS.get(item["color"].lower(), "gray")
@@ -85,7 +92,13 @@ def verdict(answer: Answer) -> str:
     return "true" if text in YES else "false" if text in NO else ""
 
 
-def measure(agent: Agent, memory: Remembering, mode: str, rows: Sequence[Mapping[str, Any]], pictures: Mapping[str, Image]) -> list[dict[str, Any]]:
+def measure(
+    agent: Agent,
+    memory: Remembering,
+    mode: str,
+    rows: Sequence[Mapping[str, Any]],
+    pictures: Mapping[str, Image],
+) -> list[dict[str, Any]]:
     found = []
     for row in rows:
         memory.saved_ms = 0.0
@@ -114,22 +127,30 @@ def _why(answer: Answer, told: str, label: str) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     default = Path(os.environ.get("SIGHTLINE_DATA", "../shared/data")) / "nlvr"
     parser.add_argument("--data", type=Path, default=default)
     parser.add_argument("--half", choices=("work", "report"), default="report")
     parser.add_argument("--modes", default="program,direct,auto")
     parser.add_argument("--tools", default="real,oracle")
     parser.add_argument("--pack", default="scenes")
-    parser.add_argument("--limit", type=int, default=0, help="statements, drawn by the seed; 0: all of the half")
+    parser.add_argument(
+        "--limit", type=int, default=0, help="statements, drawn by the seed; 0: all of the half"
+    )
     parser.add_argument("--out", type=Path, default=Path("benchmarks/out/nlvr.json"))
     options = parser.parse_args(arguments)
     rows = read(options.data)
     chosen = set(json.loads(SPLIT.read_text("utf-8"))[options.half])
     rows = [r for r in rows if r["identifier"] in chosen]
     if options.limit:
-        rows = sorted(random.Random(SEED).sample(rows, min(options.limit, len(rows))), key=lambda r: r["identifier"])
-    pictures = {r["identifier"]: Image.open(options.data / "images" / f"dev-{r['identifier']}-0.png") for r in rows}
+        rows = sorted(
+            random.Random(SEED).sample(rows, min(options.limit, len(rows))), key=lambda r: r["identifier"]
+        )
+    pictures = {
+        r["identifier"]: Image.open(options.data / "images" / f"dev-{r['identifier']}-0.png") for r in rows
+    }
     memory = Remembering()
     found: dict[str, list[dict[str, Any]]] = {}
     for tools in options.tools.split(","):
@@ -147,7 +168,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _agent(tools: str, memory: Remembering, pack: str, rows: Sequence[Mapping[str, Any]], pictures: Mapping[str, Image]) -> Agent:
+def _agent(
+    tools: str,
+    memory: Remembering,
+    pack: str,
+    rows: Sequence[Mapping[str, Any]],
+    pictures: Mapping[str, Image],
+) -> Agent:
     if tools == "real":
         return Agent(memory, Models.from_pack(pack))
     stage = Stage()
@@ -178,7 +205,9 @@ def summary(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
 def _write(out: Path, half: str, found: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
     """Figures, and rows without the sentences, which are the dataset's."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    rows = {name: [{k: v for k, v in r.items() if k != "sentence"} for r in many] for name, many in found.items()}
+    rows = {
+        name: [{k: v for k, v in r.items() if k != "sentence"} for r in many] for name, many in found.items()
+    }
     report = {"half": half, "seed": SEED, "report": summary(found), "rows": rows}
     out.write_text(json.dumps(report, ensure_ascii=False, indent=1), encoding="utf-8")
 

@@ -44,9 +44,7 @@ def train(
         detection.train_detector(config)
         raise typer.Exit(0)
     if stage == "segmenter":
-        from ..mllm.segmentation.train import read_config, train_segmenter
-
-        train_segmenter(read_config(config), lambda line: typer.echo(line))
+        perception.train_segmenter(config)
         raise typer.Exit(0)
     if _is_stock(config):
         from ..mllm.stock.__main__ import main as run

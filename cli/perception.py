@@ -28,6 +28,31 @@ def register(app: typer.Typer) -> None:
     app.command()(classifier)
 
 
+def train_segmenter(config: Path) -> None:
+    """Train the segmenter that a config describes; its teacher is a detector with masks."""
+    from ..mllm.segmentation.teacher import SIDE, SURE
+    from ..mllm.segmentation.train import outlines_of, read_config
+    from ..mllm.segmentation.train import train_segmenter as run_training
+    from ..tools.models import Models
+    from ..tools.values import Image
+
+    run = read_config(config)
+    teacher = None
+    if run.teacher and not outlines_of(run).is_file():
+        spec = {
+            "backend": "ultralytics",
+            "weights": str(Path(run.teacher).resolve()),
+            "options": {"confidence": SURE, "image_size": SIDE},
+        }
+        detector = Models.from_pack(overrides={"detector": spec}).get("detector", "sightline train segmenter")
+
+        def teacher(picture: np.ndarray) -> list[Any]:
+            (found,) = detector.detect([Image.from_array(picture)])
+            return [(r.box, r.mask_on(Image.from_array(picture))) for r in found if r.mask is not None]
+
+    run_training(run, typer.echo, teacher)
+
+
 def segmenter(
     on: str = typer.Option("scenes", "--on", help="scenes, or a folder with instances.json or *_mask.png."),
     pack: str = _PACK,

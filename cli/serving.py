@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from ..errors import InputError
 from .console import default_cache
+
+if TYPE_CHECKING:
+    from langchain_core.language_models.chat_models import BaseChatModel
+
+    from ..agent.controllers.base import Controller
 
 
 def register(app: typer.Typer) -> None:
@@ -57,6 +63,17 @@ def serve(
     from ..web.core_chat import CoreChat
     from ..web.serve import application
 
-    models = {"core": CoreChat(engine=agent.engine), agent.controller.name: agent.controller.chat_model()}
+    models = {"core": CoreChat(engine=agent.engine), agent.controller.name: _thinking(agent.controller)}
     typer.echo(f"http://{host}:{port}/v1 serves {', '.join(models)}; http://{host}:{port}/mcp the tools")
     uvicorn.run(application(models, tools, key or None), host=host, port=port, log_level="warning")
+
+
+def _thinking(controller: Controller) -> BaseChatModel:
+    """A controller as it is served: the starter understands the agent's prompts, a chat model whatever it understands."""
+    from ..agent.controllers.starter import StarterController
+
+    if isinstance(controller, StarterController):
+        from ..agent.controllers.starter_served import StarterServed
+
+        return StarterServed(controller=controller)
+    return controller.chat_model()

@@ -108,7 +108,7 @@ def _event(kind: str, data: Mapping[str, Any], ms: float, ran: set[str]) -> Rend
         title = f"thought of the {data.get('role', 'model')}"
         cost = f"{data.get('tokens_in') or 0} -> {data.get('tokens_out') or 0} tokens, {milliseconds(data.get('ms'))}"
         head = Text.assemble(_heading(title, ms), text(f"  {cost}", "dim"))
-        return Group(head, Padding(text(said or "(nothing)", "italic", 4000), (0, 0, 1, 2)))
+        return Group(head, Padding(text(said.strip() or "(nothing)", "italic", 4000), (0, 0, 1, 2)))
     if kind == "plan" and not (data.get("ok") and data.get("program") in ran):
         title = (
             "plan"
@@ -117,7 +117,7 @@ def _event(kind: str, data: Mapping[str, Any], ms: float, ran: set[str]) -> Rend
         )
         wrong = [text(f"line {p.get('line')}: {p.get('code')} {p.get('message')}; {p.get('suggestion')}", "red")
                  for p in data.get("errors") or ()]  # fmt: skip
-        return Group(_heading(title, ms), Padding(Group(text(data.get("program", "")), *wrong), (0, 0, 1, 2)))
+        return Group(_heading(title, ms), Padding(Group(text(str(data.get("program", "")).strip()), *wrong), (0, 0, 1, 2)))
     if kind == "call":
         given = data.get("arguments")
         told = ", ".join(f"{k}={v!r}" for k, v in given.items()) if isinstance(given, Mapping) else str(given)

@@ -83,7 +83,9 @@ def ask(traces: Path) -> list[bool]:
             for item in agent.stream(HERE / "scene.png", question):
                 if isinstance(item, Answer):
                     print(f"= {item.grounded}" if item.status == "done" else f"failed: {item.error}")
-                    print(f"trace {item.trace} in {traces}: sightline trace show {item.trace} --traces {traces}\n")
+                    print(
+                        f"trace {item.trace} in {traces}: sightline trace show {item.trace} --traces {traces}\n"
+                    )
                     right.append(item.value == value)
                 else:
                     tell(item, print)

@@ -24,9 +24,9 @@ language: [en, zh]
 # The starter core MLLM
 
 A small multimodal model trained from nothing on Sightline's procedural scenes. It answers questions about pictures of
-pictograms, shapes and printed words in English and Chinese, points at what it speaks of, and plans Sightline programs.
-It needs no network and no GPU. It is not a model for photographs: there, Sightline's programs use detectors, and the
-starter plans.
+pictograms, shapes and printed words in English and Chinese, and points at what it speaks of. Where `words/` holds its words
+tower, it plans Sightline programs too. It needs no network and no GPU. It is not a model for photographs: there, Sightline's
+programs use detectors, and the starter plans.
 
 {parameters:.2f} M parameters ({parts}), {size:.1f} MiB of float16 weights in one safetensors file.
 
@@ -49,7 +49,9 @@ Picture (fitted into {image} x {image} pixels) -> convolutional trunk with dense
 at most {objects} object tokens (expected class, colour and size embeddings, Fourier features of the box, printed
 characters from a CTC word reader) and one global token -> causal LM ({layers} layers of {width}, RoPE, QK-norm, squared
 ReLU, untied head), in which words look for the objects they name by supervised gates, and object tokens are answered
-through a pointer head. Answers come after a rationale that points (`think`) or at once (`answer`).
+through a pointer head. Answers come after a rationale (`think`) or at once (`answer`). A rationale points, and then says
+what holds between the things pointed at, always the same way round: `<obj3>;<obj0> right above smaller`,
+`<obj1><obj4> 2<obj0> 1 more`. The answer is looked up in it.
 """
 
 

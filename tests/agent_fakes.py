@@ -80,7 +80,9 @@ class ScriptedController:
         raise CannotError("it does not chat")
 
 
-def thing(kind: str, box: tuple[int, int, int, int], color: str = "red", category: str = "animal") -> SceneObject:
+def thing(
+    kind: str, box: tuple[int, int, int, int], color: str = "red", category: str = "animal"
+) -> SceneObject:
     return SceneObject(kind, category, color, "medium", box)
 
 
@@ -99,4 +101,8 @@ def staged(*scenes: tuple[Image, Sequence[SceneObject]]) -> Models:
     return oracle_models(stage)
 
 
-DOGS = (thing("dog", (4, 4, 20, 20)), thing("dog", (30, 30, 50, 50), "brown"), thing("cat", (40, 2, 60, 18), "black"))
+DOGS = (
+    thing("dog", (4, 4, 20, 20)),
+    thing("dog", (30, 30, 50, 50), "brown"),
+    thing("cat", (40, 2, 60, 18), "black"),
+)

@@ -133,7 +133,9 @@ def test_list_and_ask_use_the_controller() -> None:
     image = picture()
     plan = "LIST0=LIST(query='pets',max=3)\nFINAL_RESULT=RESULT(var=LIST0)"
     controller = ScriptedController({"q?": plan}, known=("dog", "cat"))
-    assert Agent(controller, staged_without_controller(image)).ask(image, "q?", verify=False).text == "dog, cat"
+    assert (
+        Agent(controller, staged_without_controller(image)).ask(image, "q?", verify=False).text == "dog, cat"
+    )
 
 
 def staged_without_controller(image):  # type: ignore[no-untyped-def]

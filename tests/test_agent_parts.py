@@ -40,7 +40,9 @@ def toolbox(limits: Limits = Limits()) -> Toolbox:
 
 def test_calls_of_a_round_run_as_one_batch_and_name_their_values() -> None:
     box = toolbox()
-    first = box.call([("LOC", {"image": "IMAGE", "object": "dog"}), ("LOC", {"image": "IMAGE", "object": "cat"})])
+    first = box.call(
+        [("LOC", {"image": "IMAGE", "object": "dog"}), ("LOC", {"image": "IMAGE", "object": "cat"})]
+    )
     assert [(o.name, o.ok, len(o.value)) for o in first] == [("BOX0", True, 2), ("BOX1", True, 1)]
     assert first[0].shown.startswith("2 x dog: dog at [4, 4, 20, 20]")
     assert box.engine.stats.calls["DETECT_OPEN"] == 1  # both names in one look

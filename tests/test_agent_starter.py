@@ -81,4 +81,6 @@ def test_its_chat_model_thinks_and_acts_in_its_own_words(agent: Agent) -> None:
 
 def test_claims_carry_the_words_that_they_come_from(agent: Agent) -> None:
     claims = agent.controller.claims("There are two dogs. The cat is red.", Recorder("t"))
-    assert ("count", ("dog",), "2", "There are two dogs.") in [(c.kind, c.entities, c.value, c.quote) for c in claims]
+    assert ("count", ("dog",), "2", "There are two dogs.") in [
+        (c.kind, c.entities, c.value, c.quote) for c in claims
+    ]

@@ -270,7 +270,10 @@ def test_report_of_a_planner():
     perfect = evaluate_planner(
         lambda requests: [by_request[r] for r in requests], examples, scenes=3, batch=7
     )
-    ones = dict.fromkeys(("exact", "well_formed", "execution", "worded_freely"), 1.0)
+    ones = dict.fromkeys(
+        ("exact", "well_formed", "execution", "worded_freely", "thought", "action", "arguments", "overall"),
+        1.0,
+    )
     assert perfect["all"] == {"n": 30, **ones, "ci": [1.0, 1.0]}
     assert not perfect["failures"] and set(perfect["groups"]) == {"en", "zh"}
     lost = evaluate_planner(lambda requests: ["X=NOTHING()"] * len(requests), examples[:5], scenes=2)

@@ -16,14 +16,7 @@ torch = pytest.importorskip("torch")
 
 @pytest.fixture(scope="module")
 def classifier() -> Any:
-    spec = {"backend": "starter-classifier", "weights": str(_weights())}
-    return Models.from_pack(overrides={"classifier": spec}).get("classifier", "SELECT")
-
-
-def _weights() -> Any:
-    from sightline.agent.starter_planner import WEIGHTS
-
-    return WEIGHTS
+    return Models.from_pack("scenes").get("classifier", "SELECT")
 
 
 def said(classifier: Any, kind: dict[str, float], color: dict[str, float], labels: list[str]) -> list[float]:
@@ -38,7 +31,8 @@ def said(classifier: Any, kind: dict[str, float], color: dict[str, float], label
     return row
 
 
-def test_words_become_probabilities(classifier: Any) -> None:
+def test_words_become_probabilities(classifier: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(classifier, "_asked", 1.0)
     kind, color = {"dog": 0.6, "cat": 0.3}, {"red": 0.8, "gray": 0.2}
 
     def ask(*labels: str) -> list[float]:
@@ -49,9 +43,16 @@ def test_words_become_probabilities(classifier: Any) -> None:
     assert ask("animal") == pytest.approx([0.9])
     assert ask("red dog", "grey dog") == pytest.approx([0.48, 0.12])
     assert ask("red", "grey", "red thing") == pytest.approx([p / 1.62 for p in (0.72, 0.18, 0.72)])
-    assert ask("zeppelin", "poodle", "man in a suit") == [0.0, 0.0, 0.0]  # a kind of dog is not proved by a dog
+    assert ask("zeppelin", "poodle", "man in a suit") == [
+        0.0,
+        0.0,
+        0.0,
+    ]  # a kind of dog is not proved by a dog
     animal, dog = ask("animal", "dog")
     assert animal + dog == pytest.approx(1.0) and animal / dog == pytest.approx(1.5)
+    monkeypatch.setattr(classifier, "_asked", 5.0)
+    assert ask("cat") == pytest.approx([5 * 0.3 / (5 * 0.3 + 0.7)])  # the odds are five times as high
+    assert ask("zeppelin") == [0.0] and sum(ask("dog", "cat", "animal")) == pytest.approx(1.0)
 
 
 def test_crops_of_scenes_get_their_names(classifier: Any) -> None:
@@ -70,7 +71,9 @@ def test_crops_of_scenes_get_their_names(classifier: Any) -> None:
 def test_the_measure_counts_what_it_says() -> None:
     crops = scene_crops(0, 2)
     asked = sum(c.task == "kind" for c in crops)
-    assert {c.task for c in crops} <= set(TASKS) and all(c.right is None for c in crops if c.task == "outside")
+    assert {c.task for c in crops} <= set(TASKS) and all(
+        c.right is None for c in crops if c.task == "outside"
+    )
 
     def perfect(pixels: Any, labels: Any) -> list[list[float]]:
         return [[float(i == c.right) for i in range(len(c.labels))] for c in crops]

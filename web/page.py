@@ -7,6 +7,7 @@ from typing import Any
 
 import gradio as gr
 
+from .api import Api
 from .ask_page import AskPage
 from .batch_page import BatchPage
 from .programs_page import ProgramsPage
@@ -46,6 +47,7 @@ def build(service: Service) -> Any:
                 BatchPage(service).build()
             with gr.Tab("Traces", id="traces"):
                 TracesPage(service).build()
+        Api(service).build()
         blocks.unload(_leaver(service))
     blocks.queue(max_size=service.settings.line, default_concurrency_limit=4, api_open=True)
     return blocks

@@ -17,6 +17,7 @@ from ...programs.parser import read
 from ...programs.syntax import ListOf, Literal, Name
 from ..reading import json_value, plain_answer, without_thinking
 
+HANDLE = "a handle"  # how the description ends of an argument that names an earlier value
 _PART = re.compile(
     r"^[ \t>*#-]*(thought|action input|action|observation|final answer|answer|思考|行动|答案)[ \t*]*[:：][ \t*]*",
     re.IGNORECASE | re.MULTILINE,
@@ -61,14 +62,15 @@ def described(tool: Mapping[str, Any]) -> str:
 
 
 def _kind(schema: Mapping[str, Any]) -> str:
+    if str(schema.get("description", "")).endswith(HANDLE):
+        others = [_kind(o) for o in schema.get("anyOf", ()) if o.get("type") not in ("string", "null")]
+        return " or ".join(dict.fromkeys(["handle", *others]))
     if "enum" in schema:
         return " or ".join(json.dumps(v, ensure_ascii=False) for v in schema["enum"])
     if "anyOf" in schema:
         return " or ".join(dict.fromkeys(_kind(option) for option in schema["anyOf"]))
     if schema.get("type") == "array":
         return f"list of {_kind(schema.get('items', {}))}s"
-    if schema.get("description") == "the name of an earlier value":
-        return "handle"
     return str(schema.get("type", "value"))
 
 

@@ -24,6 +24,7 @@ from ...programs.syntax import EXPRESSIONS, Argument, ListOf, Literal, Name, Pro
 from ...tools.registry import default_registry
 from ...tools.values import Image, Region, Regions
 from ..oracle import Stage, oracle_models
+from ..plan_quality import acts_of_program, score
 from .settings import draw_plainly, scenes_for
 from .stream import PlannerExample
 
@@ -142,7 +143,8 @@ def evaluate_planner(
 
     Returns:
         {"all": figures, "groups": {label: figures}, "families": {...}, "failures": [...]} with figures
-        {"n", "exact", "well_formed", "execution", "worded_freely", "ci": [low, high] of execution (95%, bootstrap)};
+        {"n", "exact", "well_formed", "execution", "worded_freely", "thought", "action", "arguments", "overall" (plan
+        quality as GPT4Tools reports it), "ci": [low, high] of execution (95%, bootstrap)};
         `worded_freely` is execution with free texts (questions, LIST queries, REPLACE prompts) left out.
     """
     rows = list(examples)
@@ -188,20 +190,30 @@ class Mark(NamedTuple):
     well_formed: bool
     execution: bool
     worded_freely: bool  # the same results when questions, queries and prompts in free words are left out
+    thought: float = 0.0  # plan quality (see `plan_quality`) against the right program that it is nearest to
+    action: float = 0.0
+    arguments: float = 0.0
+    overall: float = 0.0
 
 
 def _mark(judge: Judge, row: PlannerExample, text: str) -> Mark:
     rights = [judge.parse(program) for program in (row.program, *row.alternatives)]
     if any(right is None for right in rights):
         raise InputError(f"a right program for {row.request!r} is ill-formed; correct the example")
+    made = acts_of_program(text)
+    quality = max(
+        (score(acts_of_program(program), made) for program in (row.program, *row.alternatives)),
+        key=lambda q: (q.overall, q.action, q.arguments),
+    )
+    marks = (quality.thought, quality.action, quality.arguments, quality.overall)
     planned = judge.parse(text)
     if planned is None:
-        return Mark(False, False, False, False)
+        return Mark(False, False, False, False, *marks)
     known = [right for right in rights if right is not None]
     exact = any(canonical(right) == canonical(planned) for right in known)
     same = exact or any(judge.same_results(right, planned) for right in known)
     loose = same or any(judge.same_results(_unworded(right), _unworded(planned)) for right in known)
-    return Mark(exact, True, same, loose)
+    return Mark(exact, True, same, loose, *marks)
 
 
 _FREE_TEXTS = {("VQA", "question"), ("ASK", "question"), ("LIST", "query"), ("REPLACE", "prompt")}

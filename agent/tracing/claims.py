@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .album import regions_of
+from .album import Album, pictures_of, regions_of
 from .markup import Markup, tag
 from .story import Stage, milliseconds
 from .trace import Trace, number_of
 from .wording import Piece, edited, word_diff
 
+_MOST_RESULTS = 4  # pictures shown as the answer
 _NO_ANSWER = {
     "done": "The answer was empty.",
     "failed": "No answer came of it.",
@@ -19,20 +20,23 @@ _NO_ANSWER = {
 }
 
 
-def answer_part(trace: Trace) -> Markup:
-    """The answer in large type; where verification changed it, the draft with every change marked."""
+def answer_part(trace: Trace, album: Album) -> Markup:
+    """The answer in large type, with the pictures that it is; where verification changed it, the draft with every change."""
     text = trace.answer
     if not text:
         reason = next((str(e.data.get("message", "")) for e in reversed(trace.events) if e.kind == "error"), "")
         told = [tag("p", _NO_ANSWER.get(trace.status, "There is no answer."), class_="answer none")]
         return tag("div", told, tag("p", reason, class_="error", dir="auto") if reason else None)
     parts = [tag("p", text, class_="answer", dir="auto")]
+    made = [step for run in trace.runs()[-1:] for step in run.steps if step.get("op") == "RESULT"]
+    hashes = [content for step in made for content in pictures_of(step.get("value"))]
+    if hashes:
+        parts.append(tag("div", [album.thumbnail(content) for content in hashes[:_MOST_RESULTS]], class_="results"))
     draft = str(trace.last("draft").get("text", ""))
     claims, edits = [e.data for e in trace.of("claim")], [e.data for e in trace.of("edit")]
     if draft and (draft != text or claims):
         pieces = edited(draft, claims, edits) if claims or edits else word_diff(draft, text)
-        made = "".join(p.text for p in pieces if p.change != "gone")
-        if made != text:  # the edits told do not make this text: what changed is shown by words
+        if "".join(p.text for p in pieces if p.change != "gone") != text:  # the edits told do not make this text: what changed is shown by words
             pieces = word_diff(draft, text)
         changed = any(p.change != "same" for p in pieces)
         label = "The draft, and what was corrected" if changed else "Its claims"

@@ -18,7 +18,7 @@ from .wording import word_diff
 
 def accepted(trace: Trace) -> bool:
     """Whether a trace's program is one to learn from: it answered, every step of it worked, and no claim was refuted."""
-    if trace.status != "done" or trace.mode != "program":
+    if trace.status != "done" or trace.mode != "program" or not trace.answer.strip():
         return False
     if any(event.data.get("label") == "contradicted" for event in trace.of("verdict")):
         return False

@@ -16,7 +16,7 @@ def draw_graph(
     nodes: Sequence[Mapping[str, Any]], edges: Sequence[Sequence[int]], number: int, lights: Mapping[int, str]
 ) -> Markup:
     """The graph of run `number`; `lights` are the keys that light up with each node."""
-    names = {int(n["id"]): _INPUTS.get(str(n.get("op")), str(n.get("op", "")))[:_MOST] for n in nodes}
+    names = {int(n["id"]): str(n.get("name") or _INPUTS.get(str(n.get("op"))) or n.get("op", ""))[:_MOST] for n in nodes}
     notes = {int(n["id"]): _lines(n.get("lines") or ()) for n in nodes}
     widths = {i: 22 + max(7.6 * len(name), 6.0 * len(notes[i])) for i, name in names.items()}
     links = [(int(e[0]), int(e[1])) for e in edges if len(e) == 2]

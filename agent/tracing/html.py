@@ -40,7 +40,7 @@ def render(trace: Trace) -> str:
         head=_head(trace),
         question=tag("h1", trace.question or "(no question was recorded)", dir="auto"),
         pointed=_meanings(trace),
-        answer=answer_part(trace),
+        answer=answer_part(trace, album),
         facts=_facts(trace),
         stage=_stage(trace, stage),
         claims=claims or "",

@@ -20,6 +20,9 @@ from ...tools.models import Models
 from .evidence import Look
 
 
+KINDS = ("existence", "count", "attribute", "relation", "text", "other")
+
+
 @dataclass(frozen=True)
 class Thresholds:
     """A claim is supported from `support` up, contradicted below `contradict`, unverifiable between."""
@@ -46,6 +49,10 @@ class Reliability:
     together: Mapping[str, Mapping[str, float]]  # seen class -> named class -> log likelihood ratio of their meeting
     observations: Mapping[str, float]  # "color.same" -> probability that the claim is true, and so on
     thresholds: Mapping[str, Thresholds]
+    seen: Mapping[str, float] = field(default_factory=dict)  # chance that what the detector saw is there: told, denied
+    denied: Mapping[str, float] = field(default_factory=dict)  # the same of what the text denies: tag, none
+    absence: tuple[str, ...] = ("detector", "open_vocabulary")  # roles whose finding nothing may prove absence
+    kinds: tuple[str, ...] = KINDS  # kinds of claims that may be contradicted on this evidence
     doubles: float = 0.05  # false detections of a class that is there, a picture
     both: bool = False  # whether two detectors are asked
     provenance: Mapping[str, Any] = field(default_factory=dict)
@@ -53,9 +60,17 @@ class Reliability:
     def threshold(self, kind: str) -> Thresholds:
         return self.thresholds.get(kind) or self.thresholds["other"]
 
-    def existence(self, features: Mapping[str, float]) -> float:
-        """Probability that a named thing is there."""
-        return _sigmoid(self.bias + sum(self.weights.get(n, 0.0) * v for n, v in features.items()))
+    def existence(self, features: Mapping[str, float], polarity: bool = True) -> float:
+        """Probability that a named thing is there, given what was seen and whether the text asserts or denies it.
+
+        Where a chance for "the detector saw it" was fitted, that decides; else the logistic model over the features does.
+        """
+        if self.seen and features.get("detector.seen"):
+            return self.seen["told" if polarity else "denied"]
+        if self.denied and not polarity:
+            return self.denied["tag" if features.get("open_vocabulary.exact") else "none"]
+        bias = self.bias if polarity else -self.bias
+        return _sigmoid(bias + sum(self.weights.get(n, 0.0) * v for n, v in features.items()))
 
     def recall(self, look: Look, measured: Any = None) -> float:
         """Part of the things of a look's classes that its detector finds: measured by the role's own file, else ours."""
@@ -85,8 +100,9 @@ class Reliability:
 
     def to_json(self) -> dict[str, Any]:
         return {
-            "version": 1, "name": self.name, "provenance": dict(self.provenance), "both": self.both,
+            "version": 1, "name": self.name, "kinds": list(self.kinds), "provenance": dict(self.provenance), "both": self.both,
             "existence": {
+                "seen": dict(self.seen), "denied": dict(self.denied), "absence": list(self.absence),
                 "bias": self.bias, "weights": dict(self.weights), "classes": dict(self.classes),
                 "together": {k: dict(v) for k, v in self.together.items()},
             },
@@ -105,6 +121,8 @@ class Reliability:
                 dict(existence.get("classes", {})), {k: dict(v) for k, v in existence.get("together", {}).items()},
                 dict(data["observations"]),
                 {k: Thresholds(float(v[0]), float(v[1])) for k, v in data["thresholds"].items()},
+                dict(existence.get("seen", {})), dict(existence.get("denied", {})),
+                tuple(existence.get("absence", ("detector", "open_vocabulary"))), tuple(data.get("kinds", KINDS)),
                 float(data["doubles"]), bool(data["both"]), dict(data["provenance"]),
             )  # fmt: skip
         except (KeyError, TypeError, ValueError, IndexError) as error:

@@ -7,10 +7,10 @@ that likely. Where a claim is contradicted, the verdict says what is seen instea
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from ...tools.color import COLOR_NAMES, color_shares, main_color
 from ...tools.geometry import RELATIONS, gap, intersection
@@ -19,7 +19,7 @@ from ...tools.names import canonical, matched
 from ...tools.values import Region, Regions
 from . import lexical
 from .claims import Claim, Entity, Extraction
-from .evidence import Evidence, geometric
+from .evidence import Evidence, Look, geometric
 from .reliability import Reliability, combine, posterior
 
 _NEAR_COLORS = {
@@ -28,6 +28,8 @@ _NEAR_COLORS = {
     "yellow-brown blue-black green-black blue-gray brown-gray white-yellow".split()
 }
 _COLOR_OF = {"grey": "gray", "tan": "brown", "beige": "brown", "golden": "yellow", "silver": "gray", "gold": "yellow"}
+_ANSWER = re.compile(r"\s*(?:yes|no)\b|\s*(?:是|否|没有|有的)", re.IGNORECASE)
+SURE = 0.7  # a tagger's score above which the tag means the name itself, not a wider class
 COLOR_PART = 0.25  # of a thing's pixels that make it "red" although another colour is its main one
 OPPOSITE = {"left": "right", "right": "left", "above": "below", "below": "above"}
 
@@ -60,6 +62,8 @@ class Judge:
             role: models.calibration(role) if models.spec(role) is not None else None
             for role in ("detector", "open_vocabulary")
         }
+        # an answer to a question of yes or no is turned where it is wrong, a description only loses words
+        self.asked = bool(_ANSWER.match(found.text))
         self.absent: dict[int, str] = {}  # entity -> the existence claim that was contradicted
 
     def judge(self, claims: Sequence[Claim]) -> dict[str, Verdict]:
@@ -80,6 +84,9 @@ class Judge:
                     claim.id, "contradicted", told.probability, why=told.why, because=fallen
                 )
                 continue
+            if claim.kind not in self.reliability.kinds:
+                verdicts[claim.id] = self._other(claim)
+                continue
             verdicts[claim.id] = {
                 "count": self._count, "attribute": self._attribute, "relation": self._relation, "text": self._text,
             }.get(claim.kind, self._other)(claim)  # fmt: skip
@@ -94,27 +101,24 @@ class Judge:
         for look in self.evidence.looks.get(entity.id, ()):
             told[look.role] = self.reliability.evidence_of(look, self.measured.get(look.role))
             told[f"{look.role}.seen"] = float(look.score > 0)
-            told[f"{look.role}.blind"] = float(not look.covered)
+            told[f"{look.role}.exact"] = float(look.score > SURE)
+            told[f"{look.role}.wide"] = float(0 < look.score <= SURE)
         if claim.id in self.evidence.answers:
-            chance = self.reliability.observations[f"mllm.{combine(*self.evidence.answers[claim.id])}"]
-            told["mllm"] = _logit(chance)
+            told["mllm"] = _logit(self.reliability.observations[f"mllm.{combine(*self.evidence.answers[claim.id])}"])
         name = class_of(entity.name)
         told["class"] = self.reliability.classes.get(name, self.reliability.classes.get("", 0.0))
         told["together"] = self._together(name)
-        told["later"] = float(claim.sentence > 0)
-        told["place"] = claim.span[0] / max(1, len(self.found.text))
-        told["listed"] = float(sum(1 for c in self.found.claims if c.kind == "existence"))
-        told["kinds"] = self._cousins(entity)
+        kinds = len({r.label for r in self.evidence.detections})
+        told["kinds"] = float(kinds)
+        told["log kinds"] = math.log1p(kinds)
+        told["answer"] = float(self.asked)
         return told
 
     def _together(self, name: str) -> float:
         """How well a class goes with the other things seen, by how often they meet in pictures."""
         seen = {canonical(r.label) for r in self.evidence.detections}
-        return sum(self.reliability.together.get(other, {}).get(name, 0.0) for other in seen if other != name)
-
-    def _cousins(self, entity: Entity) -> float:
-        """1 where something was seen that this thing may have been taken for, or may be: of one close kind."""
-        return float(any(lexical.alike(entity.name, r.label) for r in self.evidence.detections))
+        told = (self.reliability.together.get(other, {}).get(name, 0.0) for other in seen if other != name)
+        return sum(max(-2.0, min(2.0, one)) for one in told)
 
     def _existence(self, claim: Claim) -> Verdict:
         entity = self.found.entities[claim.refs[0]]
@@ -123,9 +127,12 @@ class Judge:
         asked = claim.id in self.evidence.answers
         if not any(look.covered for look in looks) and not asked:
             return Verdict(claim.id, "unverifiable", 0.5, why=f"nothing that looks at the picture knows {entity.name!r}")
-        chance = self.reliability.existence(self.features(claim))
+        chance = self.reliability.existence(self.features(claim), claim.polarity)
         said = chance if claim.polarity else 1 - chance
-        label = self.reliability.threshold("existence").label(said)
+        kind = "denied" if not claim.polarity else "answer" if self.asked else "existence"
+        label = self.reliability.threshold(kind).label(said)
+        if label == "contradicted" and claim.polarity and not asked and not self._may_be_absent(looks):
+            label = "unverifiable"
         if claim.polarity and label == "contradicted":
             swap = self._stand_in(entity)
             return Verdict(claim.id, label, said, swap[1], self._unseen(entity, looks), swap[0])
@@ -134,8 +141,14 @@ class Judge:
         why = f"{entity.name} is seen" if regions else self._unseen(entity, looks)
         return Verdict(claim.id, label, said, regions, why)
 
+    def _may_be_absent(self, looks: Sequence[Look]) -> bool:
+        """Whether somebody looked whose finding nothing says something: a detector that has just this class."""
+        return any(
+            look.covered and look.role in self.reliability.absence and look.relation in ("same", "wider") for look in looks
+        )
+
     @staticmethod
-    def _unseen(entity: Entity, looks: Sequence[Any]) -> str:
+    def _unseen(entity: Entity, looks: Sequence[Look]) -> str:
         who = " and ".join(look.role.replace("_", "-") for look in looks if look.covered and not look.score)
         return f"no {entity.name} is seen by the {who or 'core MLLM'}"
 
@@ -319,8 +332,6 @@ def _plain(text: str) -> str:
 
 
 def _logit(p: float) -> float:
-    import math
-
     p = min(0.999, max(0.001, p))
     return math.log(p / (1 - p))
 

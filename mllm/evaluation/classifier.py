@@ -25,7 +25,16 @@ LEAST_VISIBLE = 0.5
 LEAST_SIDE = 6  # pixels of a crop
 _BY_CONTEXT = frozenset({"block"})  # alone, a block of a tower is a square
 # Nothing in the world of scenes is one of these, nor a kind of one.
-_OUTSIDE = ("accordionist", "zeppelin", "stethoscope", "typewriter", "chandelier", "wheelbarrow", "harmonica", "parachute")
+_OUTSIDE = (
+    "accordionist",
+    "zeppelin",
+    "stethoscope",
+    "typewriter",
+    "chandelier",
+    "wheelbarrow",
+    "harmonica",
+    "parachute",
+)
 
 
 @dataclass(frozen=True)
@@ -67,7 +76,9 @@ def scene_crops(seed: int, count: int) -> list[Crop]:
             ]
             hypernyms = set(vocabulary.hypernyms(item.kind))
             wrong = [c for c in vocabulary.CATEGORIES if c not in hypernyms and c != "text"]
-            wrong = [c for c in wrong if not hypernyms & set(vocabulary.hypernyms(vocabulary.CATEGORIES[c][0]))]
+            wrong = [
+                c for c in wrong if not hypernyms & set(vocabulary.hypernyms(vocabulary.CATEGORIES[c][0]))
+            ]
             if len(wrong) >= 3:
                 asked.append(("category", [item.category, *rng.sample(wrong, 3)], item.category))
             if item.color in vocabulary.COLORS:
@@ -76,7 +87,9 @@ def scene_crops(seed: int, count: int) -> list[Crop]:
                 asked.append(("color", names, names[0]))
             for task, labels, right in asked:
                 rng.shuffle(labels)
-                found.append(Crop(task, pixels, tuple(labels), None if right is None else labels.index(right)))
+                found.append(
+                    Crop(task, pixels, tuple(labels), None if right is None else labels.index(right))
+                )
     return found
 
 

@@ -140,7 +140,8 @@ def evaluate(
 
     Returns:
         `tasks`: for each task `accuracy` with its 95% interval `ci`, `majority` (always the commonest answer of
-        its language), `blind` (another scene's picture) and `n`; `ms_per_answer` is the batched time of one answer.
+        its language), `blind` (another scene's picture) and `n`; `forms`: accuracy and n of each form of question
+        ("relation.level"); `ms_per_answer` is the batched time of one answer.
     """
     items = sorted(
         items, key=lambda i: (i.turn.task, len(i.turn.answer))
@@ -181,8 +182,14 @@ def evaluate(
             else None,
             "n": len(at),
         }
+    forms: dict[str, list[float]] = {}
+    for item, reply in zip(items, replies, strict=True):
+        forms.setdefault(item.turn.form, []).append(score(item.turn, reply))
     return {
         "tasks": tasks,
+        "forms": {
+            k: {"accuracy": round(float(np.mean(v)), 4), "n": len(v)} for k, v in sorted(forms.items())
+        },
         "n": len(items),
         "mode": mode,
         "ms_per_answer": round(1000 * spent / max(1, len(items)), 2),

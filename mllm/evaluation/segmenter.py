@@ -62,7 +62,11 @@ def folder_cases(folder: Path) -> Iterator[Case]:
         yield from _coco_cases(folder, notes[0])
     for path in masks:
         picture = next(
-            (p for end in (".jpg", ".jpeg", ".png") if (p := path.with_name(path.name.replace("_mask.png", end))).is_file()),
+            (
+                p
+                for end in (".jpg", ".jpeg", ".png")
+                if (p := path.with_name(path.name.replace("_mask.png", end))).is_file()
+            ),
             None,
         )
         if picture is None:
@@ -147,7 +151,11 @@ def evaluate_segmenter(show: Show, cases: Sequence[Case]) -> dict[str, Any]:
             found = ask(clicks, None)
             took = (time.perf_counter() - began) * 1e3
             (later if number else first).append(took)
-            row: dict[str, Any] = {"picture": case.name, "area": int(wanted.sum()), "miou_click": iou(found, wanted)}
+            row: dict[str, Any] = {
+                "picture": case.name,
+                "area": int(wanted.sum()),
+                "miou_click": iou(found, wanted),
+            }
             for _ in range(CLICKS - 1):
                 more = correction(np.zeros_like(wanted) if found is None else found, wanted)
                 if more is None:
@@ -172,7 +180,9 @@ def evaluate_segmenter(show: Show, cases: Sequence[Case]) -> dict[str, Any]:
     return report
 
 
-def interval(rows: Sequence[dict[str, Any]], name: str, other: Sequence[dict[str, Any]] | None = None) -> tuple[float, float]:
+def interval(
+    rows: Sequence[dict[str, Any]], name: str, other: Sequence[dict[str, Any]] | None = None
+) -> tuple[float, float]:
     """95% bootstrap interval, over pictures, of a mean or of its difference to `other`'s rows of the same things."""
     values: dict[str, list[float]] = {}
     for index, row in enumerate(rows):

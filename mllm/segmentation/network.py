@@ -35,7 +35,10 @@ class FineMaskDecoder(MaskDecoder):
         super().__init__(**options)
         dim = self.transformer_dim
         waves = 4 * len(_WAVES)
-        self.fine_filters = nn.ModuleList(MLP(dim, dim, fine + waves + 1, 3) for _ in range(self.num_mask_tokens))
+        self.fine_filters = nn.ModuleList(
+            MLP(dim, dim, fine + waves + 1, 3) for _ in range(self.num_mask_tokens)
+        )
+
     def predict_masks(
         self,
         image_embeddings: Tensor,
@@ -58,7 +61,9 @@ class FineMaskDecoder(MaskDecoder):
         out, source = self.transformer(source, image_pe.expand(b, -1, -1, -1), tokens)
         quality = self.iou_prediction_head(out[:, 0])
         speak = [out[:, 1 + i] for i in range(min(most, self.num_mask_tokens))]
-        upscaled = self.output_upscaling(source.transpose(1, 2).reshape(b, c, h, w))  # [B * P, dim / 8, 4h, 4w]
+        upscaled = self.output_upscaling(
+            source.transpose(1, 2).reshape(b, c, h, w)
+        )  # [B * P, dim / 8, 4h, 4w]
         filters = torch.stack([f(s) for f, s in zip(self.output_hypernetworks_mlps, speak, strict=False)], 1)
         rough = (filters @ upscaled.flatten(2)).view(b, -1, 4 * h, 4 * w)
         rough = F.interpolate(rough, scale_factor=2, mode="bilinear", align_corners=False)
@@ -156,11 +161,15 @@ def load(path: Path) -> Sam:
         with safe_open(str(path), "pt") as file:
             header = file.metadata() or {}
             if header.get("kind") != _KIND:
-                raise ModelFileError(f"{path}: no weights of the starter segmenter (its header does not say so)")
+                raise ModelFileError(
+                    f"{path}: no weights of the starter segmenter (its header does not say so)"
+                )
             tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118 (not a mapping)
         values = json.loads(header["shape"])
         known = {f.name for f in fields(SegmenterShape)}
-        shape = SegmenterShape(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k in known})
+        shape = SegmenterShape(
+            **{k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k in known}
+        )
         sam = build(shape)
         missing, unexpected = sam.load_state_dict(tensors, strict=False)
         missing = [name for name in missing if not name.endswith("num_batches_tracked")]

@@ -124,7 +124,9 @@ class Window:
             points = (polygon - self.box[:2]) * self.scale
             if self.flip:
                 points[:, 0] = self.size[0] - points[:, 0]
-            cv2.fillPoly(out, [np.rint((2 * points - 0.5) * 2**_SUBPIXEL).astype(np.int32)], 1, shift=_SUBPIXEL)
+            cv2.fillPoly(
+                out, [np.rint((2 * points - 0.5) * 2**_SUBPIXEL).astype(np.int32)], 1, shift=_SUBPIXEL
+            )
         small = out[::2, ::2] + out[1::2, ::2] + out[::2, 1::2] + out[1::2, 1::2] > 2
         small[self.size[1] :], small[:, self.size[0] :] = False, False
         return small.astype(np.uint8)
@@ -138,11 +140,15 @@ class Window:
         if self.flip:
             part = part[:, ::-1]
         out = np.zeros((self.side, self.side), np.uint8)
-        out[: self.size[1], : self.size[0]] = cv2.resize(part, self.size, interpolation=cv2.INTER_LINEAR) > 127
+        out[: self.size[1], : self.size[0]] = (
+            cv2.resize(part, self.size, interpolation=cv2.INTER_LINEAR) > 127
+        )
         return out
 
 
-def around(box: Sequence[float], width: int, height: int, rng: np.random.Generator) -> tuple[int, int, int, int]:
+def around(
+    box: Sequence[float], width: int, height: int, rng: np.random.Generator
+) -> tuple[int, int, int, int]:
     """A random window about a thing: 1.3 to 5 times its longer side, off centre, cut to the picture."""
     x1, y1, x2, y2 = box
     long = max(x2 - x1, y2 - y1, 6.0)
@@ -220,7 +226,9 @@ class Pictures:
         return self._sample(window, drawn.image, [window.mask(drawn.masks[i]) for i in kept])
 
     def _photograph(self, rng: np.random.Generator, side: int) -> Sample | None:
-        taken = self.photographs[min(int(np.searchsorted(self.until, rng.random())), len(self.photographs) - 1)]
+        taken = self.photographs[
+            min(int(np.searchsorted(self.until, rng.random())), len(self.photographs) - 1)
+        ]
         pixels = decode(taken.data)
         h, w = pixels.shape[:2]
         boxes = [_extent(outline) for outline in taken.outlines]

@@ -140,7 +140,7 @@ def mask_loss(
     Returns:
         The loss, the logits [N, h, w] to go on from, and figures.
     """
-    n, k = masks.shape[:2]
+    n = len(masks)
     flat, goal = masks.flatten(2), truth.flatten(1)[:, None]  # [N, 4, A], [N, 1, A]
     p = flat.sigmoid()
     area = goal.sum(-1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,18 @@ import numpy as np
 
 from ...errors import InputError
 from ..training.checkpoints import write_bytes_safely
+from .pictures import decode
 
-AGREE = 0.75  # least IoU of a drawn thing's box with a labelled one
-SURE = 0.35  # least confidence of the teacher, where a label says that something is there
+AGREE = 0.75  # least IoU of a found thing's box with a labelled one
+SURE = 0.35  # least confidence to ask the teacher for, where a label says that something is there
+SIDE = 416  # pixels to show it; the training photographs are small
+
+Found = tuple[Sequence[float], np.ndarray]  # a box (x1, y1, x2, y2) and its mask [H, W] bool
+Teacher = Callable[[np.ndarray], Sequence[Found]]  # a picture [H, W, 3] uint8 -> what is in it, surest first
 
 
 def complete(
-    folder: Path, weights: Path, target: Path, say: Callable[[str], None] = print, side: int = 416
+    folder: Path, teacher: Teacher | None, target: Path, say: Callable[[str], None] = print
 ) -> dict[str, list[Any]]:
     """Outlines by "set/file", from `target` if it was written before.
 
@@ -26,14 +31,8 @@ def complete(
     """
     if target.is_file():
         return dict(json.loads(target.read_text(encoding="utf-8")))
-    if not weights.is_file():
-        raise InputError(f"teacher: no weights file {weights}; leave `teacher` out to train without it")
-    import os
-
-    os.environ.setdefault("YOLO_AUTOINSTALL", "false")
-    from ultralytics import YOLO
-
-    model = YOLO(str(weights))
+    if teacher is None:
+        raise InputError(f"no {target}, and no teacher to make it: train with `sightline train segmenter`")
     found: dict[str, list[Any]] = {}
     boxed = kept = 0
     for file in sorted(folder.glob("*/annotations.json")):
@@ -49,10 +48,7 @@ def complete(
             if not labelled or not path.is_file():
                 continue
             boxed += len(labelled)
-            (result,) = model.predict(
-                str(path), imgsz=side, conf=SURE, retina_masks=True, verbose=False, device="cpu"
-            )
-            shapes = _agreeing(result, labelled)
+            shapes = agreeing(teacher(decode(path.read_bytes())), labelled)
             kept += len(shapes)
             if shapes:
                 found[f"{file.parent.name}/{row['file_name']}"] = shapes
@@ -62,17 +58,16 @@ def complete(
     return found
 
 
-def _agreeing(result: Any, labelled: list[list[float]]) -> list[Any]:
-    """Polygons of the masks whose box is a labelled one, each label used once, surest first."""
+def agreeing(found: Sequence[Found], labelled: Sequence[Sequence[float]]) -> list[Any]:
+    """Polygons of the masks whose box is a labelled one (x, y, width, height), each label used once, surest first."""
     import cv2
 
-    if result.masks is None:
-        return []
     wanted = np.array(labelled, np.float64)
     wanted[:, 2:] += wanted[:, :2]
     free = np.ones(len(wanted), bool)
     shapes = []
-    for box, mask in zip(result.boxes.xyxy.cpu().numpy(), result.masks.data.cpu().numpy(), strict=True):
+    for place, mask in found:
+        box = np.asarray(place, np.float64)
         low, high = np.maximum(box[:2], wanted[:, :2]), np.minimum(box[2:], wanted[:, 2:])
         shared = np.clip(high - low, 0, None).prod(1)
         union = (box[2:] - box[:2]).prod() + (wanted[:, 2:] - wanted[:, :2]).prod(1) - shared
@@ -81,7 +76,7 @@ def _agreeing(result: Any, labelled: list[list[float]]) -> list[Any]:
         if overlap[best] < AGREE:
             continue
         contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-        polygons = [(c[:, 0] + 0.5).round(1).reshape(-1).tolist() for c in contours if cv2.contourArea(c) >= 12]
+        polygons = [(c[:, 0] + 0.5).reshape(-1).tolist() for c in contours if cv2.contourArea(c) >= 12]
         if polygons:
             free[best] = False
             shapes.append(polygons)

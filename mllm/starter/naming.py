@@ -11,12 +11,14 @@ from torch import Tensor
 
 from .model import StarterForConditionalGeneration
 
-MOST_ENLARGED = 2.0
+MOST_ENLARGED = 2.5
 SAME_COLOR = 40  # largest difference of a channel at which the corners are taken for the thing itself
 CORE = 0.36  # half width of the part of a box whose cells speak for the object, as in training
 
 
-def on_canvas(crop: np.ndarray, side: int, share: float) -> tuple[np.ndarray, tuple[float, float, float, float]]:
+def on_canvas(
+    crop: np.ndarray, side: int, share: float
+) -> tuple[np.ndarray, tuple[float, float, float, float]]:
     """A crop [H, W, 3] uint8 in the middle of a square, `share` of the square long, and its box in 0..1.
 
     Perception was trained on scenes, where a thing never fills the picture. The square has the corners' median colour, or, where
@@ -27,7 +29,9 @@ def on_canvas(crop: np.ndarray, side: int, share: float) -> tuple[np.ndarray, tu
     h, w = crop.shape[:2]
     scale = min(side * share / max(h, w), MOST_ENLARGED)
     size = (max(1, round(w * scale)), max(1, round(h * scale)))
-    small = np.asarray(Image.fromarray(crop).resize(size, Image.Resampling.BOX if scale < 0.5 else Image.Resampling.BILINEAR))
+    small = np.asarray(
+        Image.fromarray(crop).resize(size, Image.Resampling.BOX if scale < 0.5 else Image.Resampling.BILINEAR)
+    )
     d = max(1, min(h, w) // 12)
     corners = (crop[:d, :d], crop[:d, -d:], crop[-d:, :d], crop[-d:, -d:])
     rim = np.median(np.concatenate([c.reshape(-1, 3) for c in corners]), axis=0)
@@ -43,7 +47,7 @@ def on_canvas(crop: np.ndarray, side: int, share: float) -> tuple[np.ndarray, tu
 
 @torch.inference_mode()
 def name_crops(
-    model: StarterForConditionalGeneration, crops: Sequence[np.ndarray], shares: Sequence[float] = (0.3, 0.45)
+    model: StarterForConditionalGeneration, crops: Sequence[np.ndarray], shares: Sequence[float] = (0.3,)
 ) -> tuple[Tensor, Tensor]:
     """Crops, each one thing from side to side -> probabilities of kinds [N, kinds] and colours [N, colors].
 
@@ -52,10 +56,14 @@ def name_crops(
     """
     config, eyes = model.config, model.perception
     made = [on_canvas(crop, config.image_size, share) for crop in crops for share in shares]
-    pixels = torch.from_numpy(np.stack([canvas for canvas, _ in made])).permute(0, 3, 1, 2).float() / 127.5 - 1
+    pixels = (
+        torch.from_numpy(np.stack([canvas for canvas, _ in made])).permute(0, 3, 1, 2).float() / 127.5 - 1
+    )
     training = eyes.training
     eyes.eval()
-    out: dict[str, Any] = eyes.cells(pixels.to(eyes.kind.weight.dtype).contiguous(memory_format=torch.channels_last))
+    out: dict[str, Any] = eyes.cells(
+        pixels.to(eyes.kind.weight.dtype).contiguous(memory_format=torch.channels_last)
+    )
     eyes.train(training)
     kind, color = out["kind"].float().softmax(1), out["color"].float().softmax(1)
     gy, gx = kind.shape[-2:]
@@ -70,4 +78,6 @@ def name_crops(
         kinds.append(cells[:-1] @ weight)
         colors.append(color[i][:, core] @ weight)
     n = len(shares)
-    return torch.stack(kinds).view(len(crops), n, -1).mean(1), torch.stack(colors).view(len(crops), n, -1).mean(1)
+    return torch.stack(kinds).view(len(crops), n, -1).mean(1), torch.stack(colors).view(
+        len(crops), n, -1
+    ).mean(1)

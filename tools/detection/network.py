@@ -16,6 +16,7 @@ from ...mllm.training.checkpoints import write_bytes_safely
 from ..backends.yolo import keep_best, load_model, prepare_ultralytics
 from .metrics import Found
 
+_RAMP = 200  # updates in which the average comes to forget as slowly as it should; ultralytics takes 2,000
 GAINS = {"box": 7.5, "cls": 1.0, "dfl": 1.5}  # ultralytics' own, but for the kinds: ours are many and alike
 
 
@@ -97,9 +98,9 @@ class Averaged(nn.Module):
 
     @torch.no_grad()
     def update(self) -> None:
-        """Take the weights in; young averages forget faster (ultralytics' ramp of 2,000 updates)."""
+        """Take the weights in; young averages forget faster."""
         self.updates += 1
-        weight = 1 - self.decay * (1 - math.exp(-int(self.updates) / 2000))
+        weight = 1 - self.decay * (1 - math.exp(-int(self.updates) / _RAMP))
         for name, tensor in self._live():
             getattr(self, self._names[name]).lerp_(tensor.float(), weight)
 

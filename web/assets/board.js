@@ -84,7 +84,7 @@ async function showMask() { // a grey PNG, white where the thing is, laid over t
   maskLayer.width = v.width || 1; maskLayer.height = v.height || 1;
   const other = $('[data-act="other"]');
   other.hidden = !(v.masks && v.masks.length > 1);
-  $(".board-count").textContent = v.masks ? `${choice + 1}/${v.masks.length}` : "";
+  $(".board-count").textContent = v.masks && v.masks.length ? `${choice + 1}/${v.masks.length}` : "";
   if (!mask) return;
   const image = new Image();
   image.src = mask.url;
