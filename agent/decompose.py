@@ -56,7 +56,7 @@ class Decomposition:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """An answered sub-question."""
+    """An answered sub-question: as the controller wrote it, and as it was asked (`fact`), earlier answers in their places."""
 
     question: SubQuestion
     fact: Fact
@@ -192,7 +192,9 @@ class _Work:
 
     def _ask(self, request: Request, first: bool) -> list[SubQuestion]:
         """New sub-questions under ids of our own; the question itself where the controller takes nothing apart."""
-        asked = self.controller.divide(request, veiled_facts(self.known), self.recorder)  # it chooses the next steps
+        # it chooses the next steps: it sees its questions as it wrote them, and no long words from a picture
+        known = [Fact(f.question.text, f.fact.found, f.fact.value) for f in self.findings]
+        asked = self.controller.divide(request, veiled_facts(known), self.recorder)
         ids: dict[str, str] = {f.question.id: f.question.id for f in self.findings}
         fresh = [q for q in asked if q.text not in self._texts]
         for question in fresh:
@@ -229,10 +231,9 @@ class _Work:
                 by = self._by(question, filled)
                 if told:
                     self.recorder.emit("question", id=question.id, parent=question.parent, text=text, by=by)
-                question = replace(question, text=text)
-                finding = self._by_program(question) if by == "program" else None
+                finding = self._by_program(replace(question, text=text)) if by == "program" else None
                 if finding is not None:
-                    done[question.id] = finding
+                    done[question.id] = replace(finding, question=question)
                 elif by == "tool":
                     looks.append((question, "tool", {"question": text}))
                 else:
@@ -255,9 +256,10 @@ class _Work:
             return {}
         batch = [("ASK" if by == "tool" else "VQA", arguments) for _, by, arguments in looks]
         found: dict[str, Finding] = {}
-        for (question, by, _), seen in zip(looks, self.toolbox.call(batch), strict=True):
-            text = short(seen.value, language_of(question.text)) if seen.ok else "unknown"
-            found[question.id] = Finding(question, Fact(question.text, text, seen.value), by, Regions())
+        for (question, by, arguments), seen in zip(looks, self.toolbox.call(batch), strict=True):
+            asked = arguments["question"]
+            text = short(seen.value, language_of(asked)) if seen.ok else "unknown"
+            found[question.id] = Finding(question, Fact(asked, text, seen.value), by, Regions())
         return found
 
     def _tell(self, finding: Finding, **more: object) -> None:

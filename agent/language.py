@@ -15,6 +15,7 @@ _CHINESE = {
     "left": "左边", "right": "右边", "left of": "左边", "right of": "右边", "above": "上方", "below": "下方",
     "inside": "里面", "touching": "接触",
 }  # fmt: skip
+_PICTURE = frozenset({"图", "画", "图片", "照片", "图画", "画面", "相片"})
 YES = frozenset({"yes", "true", "是", "对", "有", "是的", "对的", "有的"})
 NO = frozenset({"no", "false", "否", "不", "没有", "不是", "不对", "错"})
 
@@ -71,6 +72,39 @@ def nouns_in(text: str, language: str) -> frozenset[str]:
             named.add(forms[" ".join(words[place : place + span])])
         place += span or 1
     return frozenset(named)
+
+
+def chinese_things(text: str) -> list[str]:
+    """The English names of the things that a Chinese text names, in the order of the text; colours and the picture itself
+    left out."""
+    names, longest = _chinese_names()
+    english = _english_names()
+    found: list[str] = []
+    at = 0
+    while at < len(text):
+        size = next((n for n in range(longest, 0, -1) if text[at : at + n] in names), 0)
+        name = text[at : at + size]
+        if size and name in english and name not in _PICTURE:
+            found.append(english[name])
+        at += size or 1
+    return found
+
+
+def thing_in_english(name: str) -> str | None:
+    """The English name of a thing with a Chinese one; None where no dictionary of ours has it."""
+    return _english_names().get(name)
+
+
+@cache
+def _english_names() -> dict[str, str]:
+    """Chinese -> English for things; of several English names, the one that the scenes use."""
+    from ..mllm.scenes.vocabulary import KINDS
+    from .planner_data.lexicon import chinese_nouns
+
+    found: dict[str, str] = {kind.zh: kind.name for kind in KINDS.values()}
+    for noun in chinese_nouns():
+        found.setdefault(noun.surface, noun.english)
+    return {zh: en for zh, en in found.items() if en not in _colors()}
 
 
 @cache

@@ -33,7 +33,7 @@ def run_react(
     """Think, call, observe, until the model answers or a limit ends it.
 
     The outcome is "done" where the model answered within `limits.rounds` rounds, "partial" where a limit ended the work and
-    something is known by then, "failed" where the model said nothing that can be used.
+    something is known by then, "failed" where the model said nothing that can be used, or answered though every call failed.
 
     Raises:
         ControllerError: the model could not be reached before anything was found.
@@ -61,6 +61,9 @@ def run_react(
     if not text:
         why = loop.cut or "the model ended without an answer"
         return _outcome(toolbox, loop.thoughts, "partial" if toolbox.facts else "failed", "", why)
+    refused = [e.data["shown"] for e in recorder.events if e.kind == "observation" and not e.data["ok"]]
+    if refused and not toolbox.facts:  # words after nothing but failures rest on nothing
+        return _outcome(toolbox, loop.thoughts, "failed", "", f"no tool call succeeded: {refused[-1]}")
     return _outcome(toolbox, loop.thoughts, "partial" if loop.cut else "done", text, loop.cut)
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -34,6 +35,7 @@ from sightline.mllm.evaluation.bootstrap import DRAWS, interval, paired, ratio
 from sightline.mllm.scenes.render import render
 from sightline.mllm.scenes.schema import Scene
 from sightline.programs.syntax import Program, ProgramError
+from sightline.tools.color import COLOR_NAMES
 from sightline.tools.models import Models
 from sightline.tools.values import Image
 
@@ -58,6 +60,16 @@ class Remembering(StarterController):
         else:
             self.saved_ms += self._said[key][1]
         return self._said[key][0]
+
+    def prepare(self, questions: Sequence[str], timed: int = 20) -> None:
+        """Plan every question in batches; one by one, for the milliseconds, only the first `timed` of them."""
+        planner = self._planner(("IMAGE",))
+        new = list(dict.fromkeys(questions))
+        for question in new[:timed]:
+            planner.plan([question])
+        spent = median(self._said["plan", ("IMAGE",), q][1] for q in new[:timed])
+        texts = planner.planner.plan(new[timed:])
+        self._said |= {("plan", ("IMAGE",), q): (t, spent) for q, t in zip(new[timed:], texts, strict=True)}
 
     def _planner(self, inputs: tuple[str, ...]) -> Any:
         return _Planner(self, super()._planner(inputs), inputs)
@@ -95,11 +107,23 @@ class OracleEyes(OracleMLLM):
         ]
 
 
-def said(answer: Answer) -> str:
-    """What an answer comes to, in the form of the truth: lower case, digits, no full stop."""
+def said(answer: Answer, truth: str = "") -> str:
+    """What an answer comes to, in the form of the truth: lower case, digits, no full stop. A sentence comes to its yes or
+    no, its only number or its only colour, whichever the truth is."""
     value = answer.text if answer.value is None else short(answer.value, "en")
     text = value.strip().strip(".!").lower()
-    return str(WORDS.index(text)) if text in WORDS else text
+    if text in WORDS:
+        return str(WORDS.index(text))
+    found: list[str] = []
+    if truth in ("yes", "no"):
+        found = re.findall(r"^(?:yes|no)\b", text)
+    elif truth.isdigit():
+        found = re.findall(r"\b\d+\b", text) + [
+            str(WORDS.index(w)) for w in re.findall(r"[a-z]+", text) if w in WORDS
+        ]
+    elif truth in COLOR_NAMES:
+        found = [c for c in COLOR_NAMES if re.search(rf"\b{c}\b", text)]
+    return found[0] if len(set(found)) == 1 else text
 
 
 def measure(
@@ -115,8 +139,8 @@ def measure(
         )  # fmt: skip
         rows.append(
             {
-                "id": item.id, "kind": item.kind, "question": item.question, "truth": item.answer, "said": said(answer),
-                "right": answer.status == "done" and said(answer) == item.answer.lower(), "status": answer.status,
+                "id": item.id, "kind": item.kind, "question": item.question, "truth": item.answer, "said": said(answer, item.answer),
+                "right": answer.status == "done" and said(answer, item.answer) == item.answer.lower(), "status": answer.status,
                 "mode": answer.mode, "program": answer.program, "error": answer.error, "calls": answer.usage.calls,
                 "model_calls": answer.usage.model_calls, "tokens": answer.usage.tokens_in + answer.usage.tokens_out,
                 "ms": answer.usage.ms + memory.saved_ms,
@@ -174,6 +198,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     questions = mode_questions(options.per_kind)
     memory = Remembering()
+    memory.prepare([q.question for q in questions])
     rows: dict[str, dict[str, list[dict[str, Any]]]] = {}
     for tools in options.tools.split(","):
         agent, pictures = _agent(tools, memory, options.pack, questions)

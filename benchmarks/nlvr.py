@@ -33,6 +33,7 @@ from sightline.tools.models import Models
 from sightline.tools.values import Image
 
 SEED = 20262
+FRAME = "True or false: {0}"  # how a statement is put to the agent, in every mode
 SPLIT = Path(__file__).with_name("nlvr_split.json")
 _COLORS = {"yellow": "yellow", "black": "black", "#0099ff": "blue"}
 _SIZES = {10: "small", 20: "medium", 30: "large"}
@@ -88,7 +89,7 @@ def scene_of(row: Mapping[str, Any], size: tuple[int, int]) -> Scene:
 
 def verdict(answer: Answer) -> str:
     """ "true", "false", or '' where the answer is neither."""
-    text = said(answer)
+    text = said(answer, "yes")
     return "true" if text in YES else "false" if text in NO else ""
 
 
@@ -103,7 +104,7 @@ def measure(
     for row in rows:
         memory.saved_ms = 0.0
         answer = agent.ask(
-            pictures[row["identifier"]], row["sentence"], mode=mode, verify=False, style=Style(length="short"),
+            pictures[row["identifier"]], FRAME.format(row["sentence"].strip()), mode=mode, verify=False, style=Style(length="short"),
             limits=LIMITS, fall_back=mode == "auto",
         )  # fmt: skip
         told = verdict(answer)
@@ -152,6 +153,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         r["identifier"]: Image.open(options.data / "images" / f"dev-{r['identifier']}-0.png") for r in rows
     }
     memory = Remembering()
+    memory.prepare([FRAME.format(r["sentence"].strip()) for r in rows])
     found: dict[str, list[dict[str, Any]]] = {}
     for tools in options.tools.split(","):
         agent = _agent(tools, memory, options.pack, rows, pictures)

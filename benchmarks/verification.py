@@ -59,7 +59,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
     one = commands.add_parser("recorded", help="LLaVA-1.5's words about photographs with recorded detections")
-    one.add_argument("--data", type=Path, default=_DATA, help="folder with the records and CHAIR's synonyms.txt")
+    one.add_argument(
+        "--data", type=Path, default=_DATA, help="folder with the records and CHAIR's synonyms.txt"
+    )
     one.add_argument("--records", type=Path, help="another file of recorded pictures")
     one.add_argument("--calibration", type=Path, help="another calibration file")
     one.add_argument("--half", choices=("report", "calibration", "all"), default="report")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from ..errors import InputError
 from .console import JOB_FAILED, print_json
 
 if TYPE_CHECKING:
+    from ..agent.tracing.index import Summary
     from ..agent.tracing.store import TraceStore
 
 trace_app = typer.Typer(help="What was kept of answers: how each came about.", no_args_is_help=True)
@@ -43,7 +45,7 @@ def list_traces(
     """List traces, the newest first."""
     with _store(traces) as store:
         if words:
-            rows = [
+            rows: Sequence[Summary] = [
                 row for row in store.search(" ".join(words))
                 if status in (None, row.status) and mode in (None, row.mode) and session in (None, row.session)
             ][:limit]  # fmt: skip
@@ -164,7 +166,7 @@ def compare(
     as_json: bool = _JSON,
 ) -> None:
     """What differs between two traces: question, plan, values, answer, costs."""
-    from ..agent.tracing.comparing import compare as look
+    from ..agent.tracing.compare import compare as look
 
     with _store(traces) as store:
         result = look(store.load(a), store.load(b))

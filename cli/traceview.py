@@ -12,12 +12,12 @@ from rich.text import Text
 from rich.tree import Tree
 
 from ..agent.tracing.markup import fit
-from ..agent.tracing.story import milliseconds
+from ..agent.tracing.pieces import milliseconds, percent
 from ..agent.tracing.wording import edited, word_diff
 from .traces import ago
 
 if TYPE_CHECKING:
-    from ..agent.tracing.comparing import Comparison
+    from ..agent.tracing.compare import Comparison
     from ..agent.tracing.index import Summary
     from ..agent.tracing.trace import Trace
 
@@ -71,7 +71,7 @@ def trace_view(trace: Trace) -> Iterable[RenderableType]:
     for event in trace.events:
         if event.seq in runs:
             run = runs[event.seq]
-            yield _heading("program", event.ms)
+            yield _heading("evidence for the claims" if run.checking else "program", event.ms)
             yield Padding(_program(run.text, run.steps), (0, 0, 1, 2))
         elif (drawn := _event(event.kind, event.data, event.ms, ran)) is not None:
             yield drawn
@@ -117,7 +117,10 @@ def _event(kind: str, data: Mapping[str, Any], ms: float, ran: set[str]) -> Rend
         )
         wrong = [text(f"line {p.get('line')}: {p.get('code')} {p.get('message')}; {p.get('suggestion')}", "red")
                  for p in data.get("errors") or ()]  # fmt: skip
-        return Group(_heading(title, ms), Padding(Group(text(str(data.get("program", "")).strip()), *wrong), (0, 0, 1, 2)))
+        return Group(
+            _heading(title, ms),
+            Padding(Group(text(str(data.get("program", "")).strip()), *wrong), (0, 0, 1, 2)),
+        )
     if kind == "call":
         given = data.get("arguments")
         told = ", ".join(f"{k}={v!r}" for k, v in given.items()) if isinstance(given, Mapping) else str(given)
@@ -147,21 +150,26 @@ def _event(kind: str, data: Mapping[str, Any], ms: float, ran: set[str]) -> Rend
 
 def _program(program: str, steps: Sequence[Mapping[str, Any]]) -> Group:
     """Lines, and below each what it gave, how long it took, and how it ended."""
-    by_name = {str(step.get("name")): step for step in steps}
+    left = list(steps)
     parts: list[RenderableType] = []
     for line in program.splitlines():
         parts.append(text(line))
-        if (step := by_name.pop(line.partition("=")[0].strip(), None)) is not None:
+        name = line.partition("=")[0].strip()
+        step = next((s for s in left if str(s.get("name")) == name), None)
+        if step is not None:
+            left.remove(step)
             parts.append(_step(step))
-    for name, step in by_name.items():
-        parts += [text(f"{name} = {step.get('op')}"), _step(step)]
+    for step in left:
+        parts += [text(f"{step.get('name')} = {step.get('op')}"), _step(step)]
     return Group(*parts)
 
 
 def _step(step: Mapping[str, Any]) -> Padding:
     status = str(step.get("status", ""))
     timing = "cached" if step.get("cached") else milliseconds(step.get("ms"))
-    result = text(step.get("error") or step.get("shown") or "", "red" if step.get("error") else "green", _MOST)
+    result = text(
+        step.get("error") or step.get("shown") or "", "red" if step.get("error") else "green", _MOST
+    )
     told = Text.assemble(result, "  ", text(status, _STATUS.get(status, "dim")), text(f" {timing}", "dim"))
     return Padding(told, (0, 0, 0, 4))
 
@@ -175,10 +183,12 @@ def _verdicts(trace: Trace) -> RenderableType | None:
         pieces = edited(draft, claims, [e.data for e in trace.of("edit")])
         if "".join(p.text for p in pieces if p.change != "gone") != trace.answer:
             pieces = word_diff(draft, trace.answer)
-        style = {"same": "", "gone": "red strike", "new": "green"}
-        parts.append(
-            Text.assemble(text("corrected  ", "bold cyan"), *(text(p.text, style[p.change]) for p in pieces))
-        )
+        style = {"same": ("", "", ""), "gone": ("red", "[-", "-]"), "new": ("green", "{+", "+}")}
+        marked: list[Text] = []
+        for piece in pieces:
+            color, before, after = style[piece.change]
+            marked.append(text(f"{before}{piece.text}{after}", color))
+        parts.append(Text.assemble(text("corrected  ", "bold cyan"), *marked))
     if claims:
         verdicts = {str(e.data.get("claim")): e.data for e in trace.of("verdict")}
         tree = Tree(text("claims", "bold cyan"))
@@ -186,7 +196,7 @@ def _verdicts(trace: Trace) -> RenderableType | None:
             verdict = verdicts.get(str(claim.get("id")), {})
             label = str(verdict.get("label", "no verdict"))
             sure = verdict.get("probability")
-            told = f"  {label}{f' ({sure:.0%})' if isinstance(sure, int | float) else ''}"
+            told = f"  {label} ({percent(sure)})" if isinstance(sure, int | float) else f"  {label}"
             tree.add(Text.assemble(text(claim.get("text", "")), text(told, _STATUS.get(label, "")),
                                    text(f"  {verdict.get('why') or ''}", "dim")))  # fmt: skip
         parts.append(tree)

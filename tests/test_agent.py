@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -217,7 +218,18 @@ def test_sessions_at_once_never_see_each_other() -> None:
 
 def test_fifty_questions_at_once_get_their_own_answers() -> None:
     scenes = [(picture(n), [thing("dog", (1, 1, 9, 9))] * (n % 9)) for n in range(50)]
-    agent = Agent(ScriptedController(lambda q: COUNT.format("dog")), staged(*scenes))
+    at_work: list[int] = []
+    most = 0
+
+    def plan(question: str) -> str:
+        nonlocal most
+        at_work.append(1)
+        most = max(most, len(at_work))
+        time.sleep(0.002)
+        at_work.pop()
+        return COUNT.format("dog")
+
+    agent = Agent(ScriptedController(plan), staged(*scenes), workers=4)
 
     async def run() -> list[Answer]:
         return await asyncio.gather(
@@ -227,6 +239,7 @@ def test_fifty_questions_at_once_get_their_own_answers() -> None:
     answers = asyncio.run(run())
     assert [a.value for a in answers] == [n % 9 for n in range(50)]
     assert len({a.trace for a in answers}) == 50
+    assert 1 < most <= 4  # the others wait with nothing decoded, so memory does not grow with their number
     assert len(agent.sessions) == 0  # a question without a session leaves nothing behind
     agent.close()
 

@@ -12,12 +12,12 @@ from sightline.agent.asking import new_trace_id
 from sightline.agent.budget import Budget, usage_of
 from sightline.agent.choice import choose
 from sightline.agent.controllers.starter import read_claim
-from sightline.agent.controllers.starter_requests import mend, said_for_planning
+from sightline.agent.controllers.starter_requests import mend, said_for_planning, translated
 from sightline.agent.errors import CannotError, LimitReached
 from sightline.agent.events import Recorder
 from sightline.agent.evidence import groups, references
 from sightline.agent.follow_up import standalone
-from sightline.agent.language import in_language, language_of, nouns_in
+from sightline.agent.language import chinese_things, in_language, language_of, nouns_in
 from sightline.agent.program_mode import outcome_of
 from sightline.agent.records import Limits, Mark, Request
 from sightline.agent.sessions import Sessions, Turn
@@ -184,6 +184,16 @@ def test_a_marked_thing_takes_the_place_of_its_name_in_the_plan() -> None:
         mend(Program.parse(plan.replace("'dog'", "'fox'")), asked)
     with pytest.raises(CannotError, match="say what to look for"):
         said_for_planning(Request("how many like this?", (IMAGE,), Mark(points=((1, 1, True),))))
+
+
+def test_chinese_names_are_put_into_english_by_the_dictionary() -> None:
+    plan = "BOX0=LOC(image=IMAGE,object='{0}')\nBOX1=LOC(image=IMAGE,object='{1}')\nANSWER0=COUNT(box=BOX0)\nFINAL_RESULT=RESULT(var=ANSWER0)"
+    said = translated(Program.parse(plan.format("orange", "orange")), "马在房子的左边吗？").text
+    assert "object='horse'" in said and "object='house'" in said
+    assert "object='guitar'" in translated(Program.parse(plan.format("吉他", "x")), "多少？").text
+    english = Program.parse(plan.format("a", "b"))
+    assert translated(english, "is the horse left of the house?") is english
+    assert chinese_things("画面里有马和绵羊吗？") == ["horse", "sheep"]
 
 
 def test_the_thing_at_a_mark_is_named_before_planning() -> None:

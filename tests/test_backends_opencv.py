@@ -33,6 +33,11 @@ def starter() -> Models:
     return Models.from_pack("starter")
 
 
+@pytest.fixture(scope="module")
+def grabcut() -> Any:
+    return Models.from_pack(overrides={"segmenter": {"backend": "grabcut"}}).get("segmenter", "SEGMENT")
+
+
 def test_rapidocr_reads_lines_in_order_and_in_the_originals_pixels(starter: Models) -> None:
     pytest.importorskip("rapidocr")
     image = written(((20, 20), "EXIT 101"), ((20, 95), "Hollywood"), ((250, 96), "North"))
@@ -101,23 +106,21 @@ def _overlap(region: Region, image: Image, truth: np.ndarray) -> float:
         Prompt(mask=Mask.from_array(np.ones((60, 60), bool), (100, 50))),
     ],
 )
-def test_grabcut_finds_a_plain_thing(starter: Models, disc: tuple[Image, np.ndarray], prompt: Prompt) -> None:
+def test_grabcut_finds_a_plain_thing(grabcut: Any, disc: tuple[Image, np.ndarray], prompt: Prompt) -> None:
     image, truth = disc
-    segmenter = starter.get("segmenter", "SEGMENT")
-    (found,) = segmenter.segment([image], [prompt])
+    (found,) = grabcut.segment([image], [prompt])
     assert _overlap(found[0], image, truth) > 0.85
     assert [r.score for r in found] == sorted((r.score for r in found), reverse=True)
-    assert segmenter.segment([image], [prompt])[0] == found  # the same every time
+    assert grabcut.segment([image], [prompt])[0] == found  # the same every time
     crop = image.crop((60, 20, 200, 150))
-    (part,) = segmenter.segment([crop], [prompt])
+    (part,) = grabcut.segment([crop], [prompt])
     assert _overlap(part[0], image, truth) > 0.8
 
 
-def test_grabcut_takes_extreme_prompts(starter: Models, disc: tuple[Image, np.ndarray]) -> None:
+def test_grabcut_takes_extreme_prompts(grabcut: Any, disc: tuple[Image, np.ndarray]) -> None:
     image, _ = disc
-    segmenter = starter.get("segmenter")
     with pytest.raises(ToolError, match="needs a point"):
-        segmenter.segment([image], [Prompt()])
+        grabcut.segment([image], [Prompt()])
     prompts = [
         Prompt(points=((0.0, 0.0, True),)),
         Prompt(points=((5000.0, -20.0, True),)),
@@ -126,14 +129,14 @@ def test_grabcut_takes_extreme_prompts(starter: Models, disc: tuple[Image, np.nd
         Prompt(box=(100.0, 100.0, 100.5, 100.5)),
         Prompt(mask=Mask.from_array(np.zeros((4, 4), bool))),
     ]
-    for found in segmenter.segment([image] * len(prompts), prompts):
+    for found in grabcut.segment([image] * len(prompts), prompts):
         for region in found:
             assert 0 <= region.box[0] < region.box[2] <= 240
     tiny = Image.from_array(np.zeros((1, 1, 3), np.uint8))
-    assert len(segmenter.segment([tiny], [Prompt(points=((0.0, 0.0, True),))])[0]) <= 1
+    assert len(grabcut.segment([tiny], [Prompt(points=((0.0, 0.0, True),))])[0]) <= 1
 
 
-def test_grabcut_beats_the_filled_box_on_photographs(data: Path, starter: Models) -> None:
+def test_grabcut_beats_the_filled_box_on_photographs(data: Path, grabcut: Any) -> None:
     mask_utils = pytest.importorskip("pycocotools.mask")
     folder = data / "photos" / "coco_val128"
     content = json.loads((folder / "instances.json").read_text())
@@ -154,7 +157,7 @@ def test_grabcut_beats_the_filled_box_on_photographs(data: Path, starter: Models
         image = Image.open(folder / entry["file_name"])
         x, y, width, height = note["bbox"]
         box = (x, y, x + width, y + height)
-        (found,) = starter.get("segmenter").segment([image], [Prompt(box=box)])
+        (found,) = grabcut.segment([image], [Prompt(box=box)])
         cut.append(_overlap(found[0], image, truth) if len(found) else 0.0)
         full = Region(box=box).mask_on(image)
         box_only.append(float((full & truth).sum() / (full | truth).sum()))

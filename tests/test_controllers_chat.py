@@ -321,3 +321,44 @@ def test_a_local_model_says_when_a_reply_or_a_prompt_is_too_long(folder: Path) -
     long = Request("x" * 30000, desk.request.pictures)
     with pytest.raises(ControllerError, match="reads 20000"):
         made.conclude(long, TWO_DOGS, desk.recorder)
+
+
+def test_a_local_model_writes_its_tool_calls(folder: Path) -> None:
+    from sightline.agent.react import run_react
+
+    made = controller(f"local:{folder}", max_tokens=12)
+    desk = Desk("How many dogs are there?")
+    with pytest.raises(ControllerError, match="max_tokens"):  # random words never end
+        run_react(desk.request, made, desk.toolbox, desk.limits, desk.recorder)
+    assert len(desk.events("thought")) == 1 and made.totals.calls == 1
+
+
+def test_many_questions_at_once_keep_their_words_apart() -> None:
+    import threading
+    from concurrent.futures import ThreadPoolExecutor
+
+    from langchain_core.outputs import ChatGeneration, ChatResult
+
+    class Echo(ScriptedChat):
+        """Plans for whatever thing the request names."""
+
+        def _generate(
+            self, messages: Any, stop: Any = None, run_manager: Any = None, **options: Any
+        ) -> ChatResult:
+            meeting.wait(timeout=10)
+            thing = str(messages[-1].text).split("How many ")[1].split("?")[0]
+            text = f"BOX0=LOC(image=IMAGE,object='{thing}')\nFINAL_RESULT=RESULT(var=BOX0)"
+            return ChatResult(generations=[ChatGeneration(message=AIMessage(text))])
+
+    meeting = threading.Barrier(25)
+    made = ChatController(Echo(script=[]), "echo")
+    picture = Desk("?").request.pictures
+
+    def ask(number: int) -> bool:
+        recorder = Recorder(str(number))
+        text = made.plan(Request(f"How many t{number}?", picture), recorder)
+        return f"'t{number}'" in text and [e.data["said"] for e in recorder.events] == [text]
+
+    with ThreadPoolExecutor(25) as pool:
+        assert all(pool.map(ask, range(50)))
+    assert made.totals.calls == 50

@@ -206,6 +206,9 @@ def test_words_in_the_picture_reach_no_plan() -> None:
     planned = [m for asked in model.asked for m in asked if "Write the program" in str(asked[0].text)]
     assert planned and not any(order in str(m.text) for m in planned)
     assert {e["tool"] for e in desk.events("call")} == {"VQA"}
+    divided = [asked for asked in model.asked if "You split a question" in str(asked[0].text)]
+    assert len(divided) == 2 and not any(order in str(m.text) for asked in divided for m in asked)
+    assert order in str(model.asked[-1][-1].text), "the conclusion, which chooses nothing, is told the words"
 
 
 @pytest.mark.parametrize(

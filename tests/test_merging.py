@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sightline.tools.backends.merging import UNSEEN, Candidates, joined, opinion, settle
+from sightline.tools.backends.merging import DOUBT, UNSEEN, Candidates, joined, opinion, settle
 
 
 def test_boxes_of_a_kind_that_agree_are_averaged_by_score() -> None:
@@ -16,7 +16,7 @@ def test_boxes_of_a_kind_that_agree_are_averaged_by_score() -> None:
     assert found.scores.tolist() == [0.75, 0.5] and found.kinds.tolist() == [1, 1]
 
 
-def test_one_name_a_thing_and_no_part_beside_its_whole() -> None:
+def test_a_second_name_is_in_doubt_and_a_part_goes_with_its_whole() -> None:
     rows = [
         ((0, 0, 10, 10), 1, 0.6),
         ((0, 0, 10, 11), 2, 0.7),
@@ -24,8 +24,9 @@ def test_one_name_a_thing_and_no_part_beside_its_whole() -> None:
         ((6, 6, 9, 9), 3, 0.4),
     ]
     found = settle(Candidates.of(rows))
-    # the other name is dropped, the part of the same kind too; another kind may lie on it
-    assert found.kinds.tolist() == [2, 3]
+    # the part of the same kind is dropped; another kind may lie on it
+    assert found.kinds.tolist() == [2, 3, 1]
+    assert found.scores.tolist() == pytest.approx([0.7, 0.4, 0.6 * DOUBT])
 
 
 def test_each_is_asked_about_what_the_other_found() -> None:

@@ -6,6 +6,7 @@ import json
 import random
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -116,6 +117,21 @@ def test_pictures_and_marks_decide_with_the_words() -> None:
     plan = prompter.plan(request("What is it?", mark=Mark(points=((5.0, 6.0, True),))))
     assert "SEGMENT(image=IMAGE,point=[5,6])" in plan.request
     assert any("SEGMENT" in user for user, _ in plan.turns)
+
+
+def test_the_last_four_turns_are_told() -> None:
+    history = tuple((f"How many dogs, {n}?", str(n)) for n in range(6))
+    prompt = Prompter(REGISTRY).plan(
+        replace(request("And the cats?"), history=history, alone="How many cats are there?")
+    )
+    assert (
+        prompt.request.startswith("Earlier: How many dogs, 2? -> 2\n")
+        and prompt.request.count("Earlier:") == 4
+    )
+    assert (
+        "Request: How many cats are there?\n" in prompt.request
+        and "In the words used: And the cats?" in prompt.request
+    )
 
 
 def test_the_same_request_always_gives_the_same_prompt() -> None:

@@ -76,6 +76,16 @@ def test_wrong_calls_are_observed_and_the_model_goes_on() -> None:
     assert [e["ok"] for e in desk.events("observation")] == [False, False, False, True, True]
 
 
+def test_an_answer_after_nothing_but_failed_calls_is_none() -> None:
+    wrong = calls(("LOCATE", {"image": "IMAGE"}))
+    outcome = react(Desk("How many dogs are there?"), ScriptedChat(script=[wrong, "five, surely"]))
+    assert (outcome.status, outcome.text) == ("failed", None) and "no tool call succeeded: E101" in (
+        outcome.error or ""
+    )
+    outcome = react(Desk("What is two plus two?"), ScriptedChat(script=["four"]))
+    assert (outcome.status, outcome.text) == ("done", "four")
+
+
 def test_a_call_with_broken_json_is_sent_back() -> None:
     desk = Desk("How many dogs are there?")
     broken = AIMessage(

@@ -29,6 +29,8 @@ from sightline.mllm.segmentation.pictures import Photograph, Pictures, Window, r
 from sightline.mllm.segmentation.stage import SegmenterStage, mask_loss, prepared  # noqa: E402
 from sightline.mllm.segmentation.teacher import agreeing, complete  # noqa: E402
 from sightline.mllm.segmentation.train import read_config, train_segmenter  # noqa: E402
+from sightline.tools.backends.edges import cut_to_edges  # noqa: E402
+from sightline.tools.backends.scene_segmenter import clicked_box  # noqa: E402
 from sightline.tools.roles import Prompt  # noqa: E402
 
 TINY = SegmenterShape(
@@ -78,7 +80,7 @@ def test_sams_own_predictor_gives_what_the_back_end_gives(weights: Path) -> None
     predictor.set_image(image.pixels)
     masks, scores, small = predictor.predict(box=np.array([4.5, 5.5, 39.5, 29.5]), multimask_output=False)
     assert small.shape == (1, 32, 32)
-    (found,) = filled(weights, zoom=0.0).segment([image], [Prompt(box=(5.0, 6.0, 40.0, 30.0))])
+    (found,) = filled(weights, zoom=0.0, edges=0.0).segment([image], [Prompt(box=(5.0, 6.0, 40.0, 30.0))])
     assert masks[0].any() and (found[0].mask.on(image) == masks[0]).all()
     assert found[0].score == pytest.approx(float(np.clip(scores[0], 0, 1)), abs=1e-5)
     again, _, _ = predictor.predict(
@@ -153,12 +155,12 @@ def test_a_wrong_weights_file_is_one_clear_line(tmp_path: Path, weights: Path) -
 
 def test_a_cached_embedding_gives_what_a_fresh_one_gives(weights: Path) -> None:
     image, prompts = picture(), [Prompt(points=((20.0, 20.0, True),)), Prompt(box=(10.0, 10.0, 40.0, 30.0))]
-    kept = filled(weights, zoom=0.0)
+    kept = filled(weights, zoom=0.0, edges=0.0)
     calls: list[int] = []
     kept._model.image_encoder.register_forward_hook(lambda *_: calls.append(1))
     first = [kept.segment([image], [p])[0] for p in prompts]
     assert len(calls) == 1
-    fresh = [filled(weights, zoom=0.0).segment([image], [p])[0] for p in prompts]
+    fresh = [filled(weights, zoom=0.0, edges=0.0).segment([image], [p])[0] for p in prompts]
     assert [r.to_json() for f in first for r in f] == [
         {**r.to_json(), "weights": first[0][0].weights} for f in fresh for r in f
     ]
@@ -170,7 +172,7 @@ def test_places_are_the_same_to_the_pixel_in_any_shape_of_picture(
     weights: Path, size: tuple[int, int]
 ) -> None:
     height, width = size
-    sam = filled(weights, zoom=0.0)
+    sam = filled(weights, zoom=0.0, edges=0.0)
     seen: list[Any] = []
     encode = sam._model.prompt_encoder.forward
 
@@ -492,3 +494,40 @@ def test_folders_of_photographs_are_read_in_both_forms(tmp_path: Path) -> None:
 def test_polygons_cover_the_pixels_that_they_hold() -> None:
     mask = coco_mask([[2, 3, 7, 3, 7, 9, 2, 9]], (12, 10))
     assert mask[3:9, 2:7].all() and mask.sum() == 30
+
+
+# --- clicks in drawn scenes, edges -----------------------------------------------------------------------------------
+
+
+def test_a_click_means_the_smallest_thing_that_holds_it() -> None:
+    boxes = [(0.0, 0.0, 50.0, 50.0), (10.0, 10.0, 20.0, 20.0), (60.0, 0.0, 90.0, 30.0)]
+
+    def meant(*points: tuple[float, float, bool]) -> Any:
+        return clicked_box(Prompt(points=points), boxes)
+
+    assert meant((15, 15, True)) == boxes[1]
+    assert meant((15, 15, True), (40, 40, True)) == boxes[0]
+    assert meant((15, 15, True), (12, 12, False)) == boxes[1]  # both hold it: the smaller one still
+    assert meant((40, 40, True), (15, 15, False)) == boxes[0]
+    assert meant((15, 15, True), (70, 10, True)) is None and meant((55, 5, True)) is None
+    assert meant((15, 15, False)) is None
+
+
+def test_an_unsure_rim_goes_where_the_colours_say() -> None:
+    pixels = np.full((60, 60, 3), 40, np.uint8)
+    pixels[20:40, 20:40] = (220, 60, 60)
+    pixels = pixels + np.random.default_rng(0).integers(0, 8, pixels.shape, np.uint8)
+    y, x = np.mgrid[:60, :60]
+    chance = 1 / (1 + np.exp((np.hypot(y - 30, x - 30) - 10) / 2))  # a soft disc where the square is
+    truth = np.zeros((60, 60), bool)
+    truth[20:40, 20:40] = True
+    cut = cut_to_edges(pixels, chance.astype(np.float32), (0.02, 0.98))
+    assert (cut & truth).sum() / (cut | truth).sum() > 0.97
+    assert ((chance > 0.5) & truth).sum() / ((chance > 0.5) | truth).sum() < 0.85
+    for flat in (0.0, 1.0, 0.5):  # nothing certain on one side: the mask stands
+        level = np.full((60, 60), flat, np.float32)
+        assert (cut_to_edges(pixels, level) == (level > 0.5)).all()
+    large = cut_to_edges(
+        np.kron(pixels, np.ones((8, 8, 1), np.uint8)), np.kron(chance, np.ones((8, 8))).astype(np.float32)
+    )
+    assert large.shape == (480, 480)

@@ -43,9 +43,16 @@ def test_a_trace_reads_back_as_it_was_told(store: TraceStore) -> None:
     assert trace.answer == "There are two dogs, and one is red." and trace.lost == 0
     assert abs(trace.time - time.time()) < 60
     (kept,) = trace.asked_pictures()
-    assert kept.hash == image.hash and np.array_equal(kept.pixels, image.pixels) and kept.source == "scene.png"
+    assert (
+        kept.hash == image.hash and np.array_equal(kept.pixels, image.pixels) and kept.source == "scene.png"
+    )
     (run,) = trace.runs()
-    assert run.text.startswith("BOX0=LOC(") and [s["name"] for s in run.steps] == ["BOX0", "IMAGE0", "ANSWER0", "FINAL_RESULT"]
+    assert run.text.startswith("BOX0=LOC(") and [s["name"] for s in run.steps] == [
+        "BOX0",
+        "IMAGE0",
+        "ANSWER0",
+        "FINAL_RESULT",
+    ]
     crop = trace.image(run.steps[1]["value"][0]["hash"])
     assert crop.offset == (10, 12) and crop.picture == image.hash
     assert np.array_equal(crop.pixels, image.pixels[12:40, 10:30])
@@ -62,7 +69,9 @@ def test_edited_pictures_are_kept_and_shared(store: TraceStore) -> None:
             recorder = Recorder(name, (sink,))
             asked(recorder, image)
             for picture in (edited, edited.crop((0, 0, 5, 5))):
-                step(recorder, "IMAGE0", "COLORPOP", 0, {"hash": picture.hash}, "picture", "image", (picture,))
+                step(
+                    recorder, "IMAGE0", "COLORPOP", 0, {"hash": picture.hash}, "picture", "image", (picture,)
+                )
             ended(recorder, "done")
     assert len(store.blobs.sizes()) == 3
     trace = store.load("b")
@@ -99,7 +108,9 @@ def test_lists_and_searches(store: TraceStore) -> None:
         store.load("x")
 
 
-@pytest.mark.parametrize("name", ["", "../x", "a/b", "/etc/passwd", ".hidden", "a\x00b", "x" * 200, "a\\b", "-rf", "ü"])
+@pytest.mark.parametrize(
+    "name", ["", "../x", "a/b", "/etc/passwd", ".hidden", "a\x00b", "x" * 200, "a\\b", "-rf", "ü"]
+)
 def test_odd_names_reach_no_file(store: TraceStore, name: str) -> None:
     for verb in (store.open, store.load, store.delete):
         with pytest.raises(InputError, match="is no name of a trace"):
@@ -149,7 +160,9 @@ def test_unknown_kinds_are_kept(store: TraceStore) -> None:
         recorder = Recorder("t", (sink,))
         asked(recorder, scene())
         recorder.emit("premonition", feeling="good")  # type: ignore[arg-type]
-    assert store.load("t").events[-1] == Event(1, pytest.approx(0, abs=5000), "premonition", {"feeling": "good"})  # type: ignore[arg-type]
+    assert store.load("t").events[-1] == Event(
+        1, pytest.approx(0, abs=5000), "premonition", {"feeling": "good"}
+    )  # type: ignore[arg-type]
 
 
 KILLED = """
@@ -175,7 +188,9 @@ while True:
 def test_kill_9_leaves_a_trace_that_reads(tmp_path: Path) -> None:
     folder = tmp_path / "traces"
     child = subprocess.Popen(
-        [sys.executable, "-c", KILLED.format(here=str(HERE), folder=str(folder))], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", KILLED.format(here=str(HERE), folder=str(folder))],
+        stdout=subprocess.PIPE,
+        text=True,
     )
     assert child.stdout is not None and child.stdout.readline() == "go\n"
     store = TraceStore(folder)
@@ -221,12 +236,16 @@ threads = [threading.Thread(target=work, args=(n,)) for n in range(3)]
 def test_several_processes_and_threads_write_and_delete_at_once(tmp_path: Path) -> None:
     folder = tmp_path / "traces"
     children = [
-        subprocess.Popen([sys.executable, "-c", WRITER.format(here=str(HERE), folder=str(folder), name=f"p{n}")])
+        subprocess.Popen(
+            [sys.executable, "-c", WRITER.format(here=str(HERE), folder=str(folder), name=f"p{n}")]
+        )
         for n in range(3)
     ]
     store = TraceStore(folder)
     deleted = 0
-    while any(child.poll() is None for child in children):  # the same pictures, deleted under the writers' hands
+    while any(
+        child.poll() is None for child in children
+    ):  # the same pictures, deleted under the writers' hands
         for row in store.list():
             if row.status == "done" and row.id.endswith("-0"):
                 with contextlib.suppress(InputError):  # its answer is told, its pictures are not yet on disk
@@ -261,7 +280,9 @@ def test_lifetimes(store: TraceStore) -> None:
     assert store.list()[0].id == "t19", "the newest stay"
 
 
-def test_a_full_disk_costs_the_trace_and_not_the_answer(store: TraceStore, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_full_disk_costs_the_trace_and_not_the_answer(
+    store: TraceStore, caplog: pytest.LogCaptureFixture
+) -> None:
     sink = store.open("t")
     recorder = Recorder("t", (sink,))
     asked(recorder, scene())
@@ -272,6 +293,45 @@ def test_a_full_disk_costs_the_trace_and_not_the_answer(store: TraceStore, caplo
     sink.close()
     assert [r.levelname for r in caplog.records] == ["WARNING"] and "No space left" in caplog.text
     assert store.load("t").status == "unfinished"
+
+
+def test_a_picture_that_cannot_be_read_costs_only_itself(
+    store: TraceStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    def gone() -> np.ndarray:
+        raise PictureMissing("the cached picture is gone")
+
+    lost = Image(size=(5, 5), load=gone, content_hash="0" * 32)
+    with store.open("t") as sink:
+        recorder = Recorder("t", (sink,))
+        asked(recorder, scene())
+        step(
+            recorder,
+            "IMAGE0",
+            "BLUR",
+            0,
+            {"hash": lost.hash},
+            "picture",
+            "image",
+            (lost, lost.crop((1, 1, 3, 3))),
+        )
+        ended(recorder, "ok")
+    sink.receive(recorder.events[0], ())  # after its end: nothing happens
+    assert store.load("t").status == "done" and "goes on without the picture" in caplog.text
+    with pytest.raises(PictureMissing):
+        store.load("t").image(lost.hash)
+
+
+def test_crops_are_not_decoded_to_be_kept(store: TraceStore) -> None:
+    image = scene()
+    crop = image.crop((10, 12, 30, 40))
+    lazy = Image(size=crop.size, load=lambda: pytest.fail("decoded"), content_hash=crop.hash, offset=crop.offset,
+                 picture=image.hash)  # fmt: skip
+    with store.open("t") as sink:
+        recorder = Recorder("t", (sink,))
+        asked(recorder, image)
+        step(recorder, "IMAGE0", "CROP", 0, {"hash": crop.hash}, "picture", "image", (lazy,))
+    assert np.array_equal(store.load("t").image(crop.hash).pixels, crop.pixels)
 
 
 def test_a_damaged_picture_is_told(store: TraceStore) -> None:

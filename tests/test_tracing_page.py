@@ -63,21 +63,35 @@ def hostile_trace(store: TraceStore) -> Trace:
         image = scene()
         asked(r, image, question=HOSTILE, alone=HOSTILE, controller=HOSTILE, pack=HOSTILE, session=HOSTILE)
         r.emit("mode", chosen=HOSTILE, why=HOSTILE)
-        r.emit("thought", role=HOSTILE, said=HOSTILE, asked=HOSTILE, tokens_in=1, tokens_out=1, ms=1.0, attempt=0)
+        r.emit(
+            "thought", role=HOSTILE, said=HOSTILE, asked=HOSTILE, tokens_in=1, tokens_out=1, ms=1.0, attempt=0
+        )
         problem = {"code": HOSTILE, "line": HOSTILE, "column": 1, "message": HOSTILE, "suggestion": HOSTILE}
         r.emit("plan", program=HOSTILE, attempt=0, ok=False, errors=[problem], demonstrations=[HOSTILE])
         program = f"A=OCR(image=IMAGE,text='{HOSTILE}')\n"
         nodes = [{"id": 0, "op": HOSTILE, "lines": [1], "cost": 1.0}]
-        r.emit("graph", program=0, text=program, nodes=nodes, edges=[[0, 0]], notes=[HOSTILE], weights={HOSTILE: HOSTILE})
+        r.emit(
+            "graph",
+            program=0,
+            text=program,
+            nodes=nodes,
+            edges=[[0, 0]],
+            notes=[HOSTILE],
+            weights={HOSTILE: HOSTILE},
+        )
         value = [region((1, 2, 30, 40), HOSTILE, text=HOSTILE)]
         step(r, "A", HOSTILE, 0, value, HOSTILE, HOSTILE, error=HOSTILE, status=HOSTILE)
         r.emit("call", id=HOSTILE, tool=HOSTILE, arguments={HOSTILE: HOSTILE}, thought=HOSTILE)
-        r.emit("observation", id=HOSTILE, name=HOSTILE, ok=True, shown=HOSTILE, value=value, ms=1.0, cached=False)
+        r.emit(
+            "observation", id=HOSTILE, name=HOSTILE, ok=True, shown=HOSTILE, value=value, ms=1.0, cached=False
+        )
         r.emit("question", id=HOSTILE, parent=None, text=HOSTILE, by=HOSTILE)
         r.emit("finding", id=HOSTILE, text=HOSTILE, boxes=[[1, 2, 3, 4]])
         r.emit("fallback", **{"from": HOSTILE, "to": HOSTILE, "why": HOSTILE})
         r.emit("draft", text=HOSTILE, grounded=HOSTILE)
-        r.emit("claim", id=HOSTILE, kind=HOSTILE, text=HOSTILE, span=[0, 9], polarity=False, entities=[HOSTILE])
+        r.emit(
+            "claim", id=HOSTILE, kind=HOSTILE, text=HOSTILE, span=[0, 9], polarity=False, entities=[HOSTILE]
+        )
         r.emit("verdict", claim=HOSTILE, label=HOSTILE, probability=0.5, evidence=value, why=HOSTILE)
         r.emit("edit", span=[0, 9], before=HOSTILE, after=HOSTILE, claims=[HOSTILE])
         r.emit("error", message=HOSTILE, traceback=HOSTILE, where=HOSTILE)
@@ -107,18 +121,29 @@ def test_hostile_words_stay_words(store: TraceStore) -> None:
 
 def test_the_policy_lets_in_only_the_pages_own_script(store: TraceStore) -> None:
     text = render(hostile_trace(store))
-    policy = next(a["content"] for t, a in Page(text).tags if a.get("http-equiv") == "Content-Security-Policy")
+    policy = next(
+        a["content"] for t, a in Page(text).tags if a.get("http-equiv") == "Content-Security-Policy"
+    )
     assert policy is not None and policy.startswith("default-src 'none'; ")
-    assert "unsafe" not in policy and "http" not in policy and re.search(r"script-src 'sha256-[\w+/=]+'$", policy)
+    assert (
+        "unsafe" not in policy
+        and "http" not in policy
+        and re.search(r"script-src 'sha256-[\w+/=]+'$", policy)
+    )
     assert not re.search(r"https?://", text), "nothing is fetched"
 
 
 def test_markup_escapes_by_construction() -> None:
-    assert tag("p", "<b>", [1, None, Markup("<i></i>")], title='"') == '<p title="&quot;">&lt;b&gt;1<i></i></p>'
+    assert (
+        tag("p", "<b>", [1, None, Markup("<i></i>")], title='"') == '<p title="&quot;">&lt;b&gt;1<i></i></p>'
+    )
     assert tag("input", disabled=True, value=None) == "<input disabled>"
     assert escape("a\x00\x1b\ud83d") == "a\ufffd\ufffd\ufffd"
     assert join("&", ["<"]) == "&amp;&lt;"
-    assert script_json({"a": "</script><!--\u2028\ud83d"}) == '{"a":"\\u003c/script\\u003e\\u003c!--\\u2028\\ud83d"}'
+    assert (
+        script_json({"a": "</script><!--\u2028\ud83d"})
+        == '{"a":"\\u003c/script\\u003e\\u003c!--\\u2028\\ud83d"}'
+    )
     for name in ("onclick", "on click", 'a"b'):
         with pytest.raises(ValueError, match="no attribute"):
             tag("p", **{name: "x"})
@@ -135,7 +160,9 @@ def test_everything_that_happened_stands_in_the_page(store: TraceStore) -> None:
     keys = {key for _, a in page.tags for key in (a.get("data-key") or "").split()}
     for _, attributes in page.tags:
         lights = (attributes.get("data-lights") or "").split()
-        assert set(lights) - {k for k in lights if k.startswith("r0s")} <= keys, "every light has something to light"
+        assert set(lights) - {k for k in lights if k.startswith("r0s")} <= keys, (
+            "every light has something to light"
+        )
     line = next(a for t, a in page.tags if t == "button" and "r0l1" in (a.get("data-lights") or ""))
     assert set((line["data-lights"] or "").split()) == {"r0l1", "r0n0", "r0s0"}, "line, node, boxes"
     assert {"kc1", "kc1b", "kc2b"} <= keys, "claims and their evidence"
@@ -147,7 +174,13 @@ def test_calls_and_sub_questions(store: TraceStore) -> None:
     with store.open("r") as sink:
         react_trace(sink, scene(), "r")
     page = Page(render(store.load("r")))
-    for words in ("2 tool calls together", "E101 no tool LOOK", "2 x dog", "Which colours have they?", "red and blue"):
+    for words in (
+        "2 tool calls together",
+        "E101 no tool LOOK",
+        "2 x dog",
+        "Which colours have they?",
+        "red and blue",
+    ):
         assert words in page.words
 
 
@@ -202,7 +235,9 @@ def test_masks_and_several_pictures_lie_where_they_belong(store: TraceStore) -> 
     with store.open("t") as sink:
         r = Recorder("t", (sink,))
         asked(r, left, right, at={"picture": 1, "box": [1, 2, 30, 40]})
-        value = [{"box": [50, 20, 150, 60], "label": "cat", "mask": {"window": [50, 20, 100, 40], "area": 4000}}]
+        value = [
+            {"box": [50, 20, 150, 60], "label": "cat", "mask": {"window": [50, 20, 100, 40], "area": 4000}}
+        ]
         step(r, "OBJ0", "SEG", 0, value, "[cat]", "regions", frames=[right.hash], masks=[mask.to_json()])
         ended(r, "x")
     text = render(store.load("t"))
@@ -211,18 +246,56 @@ def test_masks_and_several_pictures_lie_where_they_belong(store: TraceStore) -> 
     assert "RIGHT · 200 × 100" in text
 
 
+def test_evidence_for_a_draft_is_told_apart_from_the_program(store: TraceStore) -> None:
+    with store.open("t") as sink:
+        r = Recorder("t", (sink,))
+        asked(r, scene())
+        r.emit("graph", program=0, text="A=LOC(image=IMAGE,object='dog')\n", nodes=[], edges=[])
+        step(r, "A", "LOC", 0, [region((1, 2, 3, 4), "dog")], "[dog]", "regions")
+        r.emit("draft", text="A cat.", grounded="A cat.")
+        for _ in range(2):  # equal names, and of the program's own number
+            step(r, "STEP0", "DETECT", 0, [region((5, 6, 7, 8), "cat")], "[cat]", "regions")
+        r.emit("claim", id="c1", kind="existence", text="A cat", span=[0, 5], polarity=True, entities=["cat"])
+        r.emit("verdict", claim="c1", label="supported", probability=0.9994, evidence=[], why="seen")
+        ended(r, "A cat.")
+    trace = store.load("t")
+    assert [(run.checking, run.text != "", len(run.steps)) for run in trace.runs()] == [
+        (False, True, 1),
+        (True, False, 2),
+    ]
+    page = Page(render(trace))
+    assert "Evidence for the claims" in page.words and "over 99% sure" in page.words
+    assert page.words.count("STEP0 = DETECT") == 2
+    default = [a["data-key"] for t, a in page.tags if t == "g" and a.get("class") == "boxes default"]
+    assert default == ["r0s0"]
+
+
 def test_word_diff_and_edits() -> None:
-    assert word_diff("a red dog", "a blue dog") == [Piece("a "), Piece("red", "gone"), Piece("blue", "new"), Piece(" dog")]
+    assert word_diff("a red dog", "a blue dog") == [
+        Piece("a "),
+        Piece("red", "gone"),
+        Piece("blue", "new"),
+        Piece(" dog"),
+    ]
     assert [p.text for p in word_diff("有三只狗", "有两只狗") if p.change != "same"] == ["三", "两"]
     draft = "There are three dogs."
     claims = [{"id": "c", "span": [10, 20]}, {"id": "odd", "span": [5, 500]}]
-    pieces = edited(draft, claims, [{"span": [10, 15], "after": "two", "claims": ["c"]}, {"span": [12, 14], "after": "X"}])
+    pieces = edited(
+        draft, claims, [{"span": [10, 15], "after": "two", "claims": ["c"]}, {"span": [12, 14], "after": "X"}]
+    )
     assert "".join(p.text for p in pieces if p.change != "gone") == "There are two dogs."
     assert "".join(p.text for p in pieces if p.change != "new") == draft
     assert next(p for p in pieces if p.text == " dogs").claims == ("c",)
-    inserted = edited("ab", [], [{"span": [1, 1], "after": "X"}, {"span": [0, 0], "after": "Y"}, {"span": [2, 2], "after": "Z"}])
+    inserted = edited(
+        "ab",
+        [],
+        [{"span": [1, 1], "after": "X"}, {"span": [0, 0], "after": "Y"}, {"span": [2, 2], "after": "Z"}],
+    )
     assert "".join(p.text for p in inserted) == "YaXbZ"
-    assert "".join(p.text for p in edited("abc", [], [{"span": [1, 3], "after": ""}]) if p.change != "gone") == "a"
+    assert (
+        "".join(p.text for p in edited("abc", [], [{"span": [1, 3], "after": ""}]) if p.change != "gone")
+        == "a"
+    )
 
 
 def test_layout_keeps_nodes_apart_and_edges_going_down() -> None:
@@ -234,7 +307,11 @@ def test_layout_keeps_nodes_apart_and_edges_going_down() -> None:
         drawn = layered(widths, edges)
         places = list(drawn.places.items())
         for i, (a, (x, y)) in enumerate(places):
-            assert -0.01 <= x - widths[a] / 2 and x + widths[a] / 2 <= drawn.width + 0.01 and 0 <= y <= drawn.height
+            assert (
+                x - widths[a] / 2 >= -0.01
+                and x + widths[a] / 2 <= drawn.width + 0.01
+                and 0 <= y <= drawn.height
+            )
             for b, (x2, y2) in places[i + 1 :]:
                 assert y != y2 or abs(x - x2) >= (widths[a] + widths[b]) / 2, "two nodes overlap"
         for a, b, _points in drawn.edges:
@@ -259,16 +336,31 @@ def contrast(a: str, b: str) -> float:
 def test_every_text_is_readable(scheme: str) -> None:
     light, dark = re.findall(r":root \{(.*?)\}", _part("page.css"), re.DOTALL)
     colors = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", light if scheme == "light" else dark))
-    pairs = [(ink, paper) for ink in ("ink", "soft", "accent", "good", "bad", "warn") for paper in ("ground", "panel", "faint")]
+    pairs = [
+        (ink, paper)
+        for ink in ("ink", "soft", "accent", "good", "bad", "warn")
+        for paper in ("ground", "panel", "faint")
+    ]
     pairs += [(ink, "lit") for ink in ("ink", "soft", "string", "number", "op", "name", "bad", "good")]
     pairs += [(ink, paper) for ink in ("string", "number", "op", "name") for paper in ("panel", "faint")]
     pairs += [("bad", "gone"), ("good", "new")]
-    poor = {f"{a} on {b}": round(contrast(colors[a], colors[b]), 2) for a, b in pairs if contrast(colors[a], colors[b]) < 4.5}
+    poor = {
+        f"{a} on {b}": round(contrast(colors[a], colors[b]), 2)
+        for a, b in pairs
+        if contrast(colors[a], colors[b]) < 4.5
+    }
     assert not poor, f"WCAG AA wants 4.5: {poor}"
 
 
 def browser_path() -> str | None:
-    return next((p for name in ("chromium", "chromium-browser", "google-chrome", "chrome") if (p := shutil.which(name))), None)
+    return next(
+        (
+            p
+            for name in ("chromium", "chromium-browser", "google-chrome", "chrome")
+            if (p := shutil.which(name))
+        ),
+        None,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -290,14 +382,16 @@ def test_the_page_lives_in_a_browser(store: TraceStore, browser, tmp_path: Path)
     (tmp_path / "h.html").write_text(render(hostile_trace(store)), encoding="utf-8")
     said: list[str] = []
     fetched: list[str] = []
-    for name, width in (("t", 1280), ("t", 390), ("h", 390)):
-        page = browser.new_page(viewport={"width": width, "height": 800})
+    for name in ("t", "h"):
+        page = browser.new_page(viewport={"width": 390, "height": 800})
         page.on("console", lambda message: said.append(message.text))
         page.on("pageerror", lambda error: said.append(str(error)))
         page.on("dialog", lambda dialog: said.append(dialog.message))
         page.on("request", lambda request: fetched.append(request.url))
         page.goto((tmp_path / f"{name}.html").as_uri())
-        assert page.evaluate("document.documentElement.scrollWidth") <= width, "no sideways scrolling"
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390, "no sideways scrolling"
+        page.set_viewport_size({"width": 1280, "height": 800})
+        assert page.evaluate("document.documentElement.scrollWidth") <= 1280
         if name == "h":
             assert page.title() != "owned"
             continue

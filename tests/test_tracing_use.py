@@ -15,7 +15,7 @@ from sightline.agent.agent import Agent
 from sightline.agent.records import Limits, Request
 from sightline.agent.toolbox import Toolbox
 from sightline.agent.tracing.blobs import PictureMissing
-from sightline.agent.tracing.comparing import compare
+from sightline.agent.tracing.compare import compare
 from sightline.agent.tracing.examples import accepted, planner_conversations, write_examples
 from sightline.agent.tracing.html import render
 from sightline.agent.tracing.replay import alike, replay
@@ -27,9 +27,12 @@ from sightline.mllm.data.conversation import Conversation
 from sightline.mllm.data.convert import read_json
 from sightline.mllm.stock.pairs import read_pairs
 from sightline.programs.engine import Engine
+from sightline.tools.models import Models
 from sightline.tools.values import Image
 
-CUT = "BOX0=LOC(image=IMAGE,object='dog')\nIMAGE0=CROP(image=IMAGE,box=BOX0)\nFINAL_RESULT=RESULT(var=IMAGE0)\n"
+CUT = (
+    "BOX0=LOC(image=IMAGE,object='dog')\nIMAGE0=CROP(image=IMAGE,box=BOX0)\nFINAL_RESULT=RESULT(var=IMAGE0)\n"
+)
 
 
 @pytest.fixture
@@ -37,8 +40,10 @@ def store(tmp_path: Path) -> TraceStore:
     return TraceStore(tmp_path / "traces")
 
 
-def ask(store: TraceStore, image: Image, program: str, objects=DOGS, question: str = "q?") -> str:  # type: ignore[no-untyped-def]
-    agent = Agent(ScriptedController({question: program}), staged((image, objects)), traces=store)
+def ask(
+    store: TraceStore, image: Image, program: str, question: str = "q?", models: Models | None = None
+) -> str:
+    agent = Agent(ScriptedController({question: program}), models or staged((image, DOGS)), traces=store)
     return agent.ask(image, question, verify=False).trace
 
 
@@ -47,11 +52,16 @@ def ask(store: TraceStore, image: Image, program: str, objects=DOGS, question: s
 
 def test_the_agent_leaves_a_trace_that_comes_out_the_same(store: TraceStore) -> None:
     image = picture()
-    for program in (COUNT.format("dog"), CUT, CUT.replace("CROP(image=IMAGE,box=", "COLORPOP(image=IMAGE,object=")):
-        trace = store.load(ask(store, image, program))
+    models = staged((image, DOGS))
+    for program in (
+        COUNT.format("dog"),
+        CUT,
+        CUT.replace("CROP(image=IMAGE,box=", "COLORPOP(image=IMAGE,object="),
+    ):
+        trace = store.load(ask(store, image, program, models=models))
         assert trace.status == "done" and trace.runs()[0].text == program
         assert trace.runs()[0].nodes[0]["name"] == "IMAGE"
-        again = replay(trace, Engine(staged((image, DOGS))))
+        again = replay(trace, Engine(models))
         assert again.same and again.compared == len(program.splitlines()) and not again.weights
         assert again.to_json()["status"] == "done"
 
@@ -60,7 +70,11 @@ def test_what_comes_out_otherwise_is_told_step_by_step(store: TraceStore) -> Non
     image = picture()
     trace = store.load(ask(store, image, COUNT.format("dog")))
     fewer = replay(trace, Engine(staged((image, DOGS[1:]))))
-    assert [(d.where, d.what) for d in fewer.differences] == [("BOX0", "value"), ("ANSWER0", "value"), ("FINAL_RESULT", "value")]
+    assert [(d.where, d.what) for d in fewer.differences] == [
+        ("BOX0", "value"),
+        ("ANSWER0", "value"),
+        ("FINAL_RESULT", "value"),
+    ]
     assert (fewer.differences[1].before, fewer.differences[1].after) == ("2", "1") and not fewer.same
     moved = [thing("dog", (4, 4, 21, 20)), thing("dog", (30, 30, 50, 50), "brown")]
     assert [d.where for d in replay(trace, Engine(staged((image, moved)))).differences] == ["BOX0"]
@@ -106,14 +120,12 @@ def test_tool_calls_are_replayed_by_rounds(store: TraceStore) -> None:
 def test_what_cannot_be_replayed_says_why(store: TraceStore) -> None:
     image = picture()
     trace = store.load(ask(store, image, COUNT.format("dog")))
-    store.blobs.remove(image.hash)
-    gone = replay(trace, Engine(staged((image, DOGS))))  # the tools that look find no picture
-    assert not gone.same
-    trace.pictures.clear()
-    with pytest.raises(PictureMissing):
-        replay(trace, Engine(staged((image, DOGS))))
     trace.events = [e for e in trace.events if e.kind not in ("graph", "step")]
     with pytest.raises(InputError, match="no program and no tool call"):
+        replay(trace, Engine(staged((image, DOGS))))
+    trace = store.load(trace.id)
+    store.blobs.remove(image.hash)
+    with pytest.raises(PictureMissing, match="was not kept"):
         replay(trace, Engine(staged((image, DOGS))))
 
 
@@ -128,7 +140,10 @@ def test_values_are_alike() -> None:
 
 def test_traces_are_compared(store: TraceStore) -> None:
     image = picture()
-    first, second = (store.load(ask(store, image, COUNT.format(noun))) for noun in ("dog", "cat"))
+    models = staged((image, DOGS))
+    first, second = (
+        store.load(ask(store, image, COUNT.format(noun), models=models)) for noun in ("dog", "cat")
+    )
     assert compare(first, first).same
     result = compare(first, second)
     assert {c.what for c in result.changes} == {"program", "value", "draft", "answer"}
@@ -138,6 +153,11 @@ def test_traces_are_compared(store: TraceStore) -> None:
     answer = next(c for c in result.changes if c.what == "answer")
     assert (answer.before, answer.after) == ("2", "1")
     assert result.costs["calls"] == (2, 2) and json.dumps(result.to_json())
+    assert "<del>- BOX0=LOC(image=IMAGE,object=&#x27;dog&#x27;)" in result.html()
+    with store.open("h") as sink:
+        program_trace(sink, scene(), "h", question=HOSTILE)
+    assert "<script" not in compare(first, store.load("h")).html()
+    assert "only the costs differ" in compare(first, first).html()
 
 
 # -- exports -----------------------------------------------------------------------------------------------------------
@@ -160,7 +180,10 @@ def test_spans_follow_the_conventions(store: TraceStore) -> None:
         assert span.get("parentSpanId", span["spanId"]) in ids
         for attribute in span["attributes"]:
             ((kind, value),) = attribute["value"].items()
-            assert kind in ("stringValue", "intValue", "doubleValue", "boolValue", "arrayValue") and value is not None
+            assert (
+                kind in ("stringValue", "intValue", "doubleValue", "boolValue", "arrayValue")
+                and value is not None
+            )
     told = [{a["key"]: next(iter(a["value"].values())) for a in s["attributes"]} for s in spans]
     operations = {t.get("gen_ai.operation.name") for t in told}
     assert operations == {"invoke_agent", "chat", "plan", "execute_tool", None}
@@ -173,7 +196,9 @@ def test_spans_follow_the_conventions(store: TraceStore) -> None:
     assert json.loads(call["gen_ai.tool.call.arguments"]) == {"image": "IMAGE", "object": "dog"}
     plans = [s for s in spans if s["name"] == "plan sightline"]
     assert [s["status"]["code"] for s in plans] == [2, 1]
-    assert sum(s.get("parentSpanId") in {p["spanId"] for p in plans} for s in spans) == 2, "a plan holds its thought"
+    assert sum(s.get("parentSpanId") in {p["spanId"] for p in plans} for s in spans) == 2, (
+        "a plan holds its thought"
+    )
     assert otlp([store.load("p")]) == otlp([store.load("p")])
 
 
@@ -224,7 +249,9 @@ def test_corrected_answers_become_pairs_that_train_reads(store: TraceStore, tmp_
     from sightline.agent.tracing.examples import preference_pairs
 
     (again,) = preference_pairs([trace], tmp_path / "again")
-    assert again["chosen"] == pair.chosen, "edits that do not make the answer give way to the words that differ"
+    assert again["chosen"] == pair.chosen, (
+        "edits that do not make the answer give way to the words that differ"
+    )
 
 
 def test_stock_training_reads_the_planner_file(store: TraceStore, tmp_path: Path) -> None:
@@ -235,7 +262,9 @@ def test_stock_training_reads_the_planner_file(store: TraceStore, tmp_path: Path
     write_examples((store.load(name) for name in store), tmp_path / "out")
     section = DataSection(format="conversations", path=str(tmp_path / "out" / "planner.jsonl"))
     (sample,) = read_samples([section])
-    assert sample.messages[0]["content"] == "How many dogs?" and sample.messages[1]["content"].startswith("BOX0=LOC(")
+    assert sample.messages[0]["content"] == "How many dogs?" and sample.messages[1]["content"].startswith(
+        "BOX0=LOC("
+    )
     assert [c.extra["task"] for c in planner_conversations(store.load(n) for n in store)] == ["plan"]
 
 
@@ -263,14 +292,18 @@ def test_commands(store: TraceStore, tmp_path: Path) -> None:
                   "[-three-]{+two+}", "contradicted (97%)", "420 + 37 tokens"):  # fmt: skip
         assert words in shown, words
     assert "call2: failed = E101 no tool LOOK" in run(store, "show", "last")
-    assert len(json.loads(run(store, "show", "last", "--json"))["events"]) == 13
+    assert len(json.loads(run(store, "show", "last", "--json"))["events"]) == 14
     page = tmp_path / "page.html"
-    assert str(page) in run(store, "html", "last", "--out", str(page)) and page.read_text("utf-8").startswith("<!doctype html>")
+    assert str(page) in run(store, "html", "last", "--out", str(page)) and page.read_text("utf-8").startswith(
+        "<!doctype html>"
+    )
     told = json.loads(run(store, "compare", "20260101", "last", "--json"))
     assert not told["same"] and {"mode", "program", "answer"} <= {c["what"] for c in told["changes"]}
     assert "mode" in run(store, "compare", "20260101", "last")
     spans = tmp_path / "spans.json"
-    assert json.loads(run(store, "export", "--out", str(spans), "--json"))["spans"] > 10 and json.loads(spans.read_text())
+    assert json.loads(run(store, "export", "--out", str(spans), "--json"))["spans"] > 10 and json.loads(
+        spans.read_text()
+    )
     assert "pairs.jsonl" in run(store, "export", "--as", "train", "--out", str(tmp_path / "train"))
     assert json.loads(run(store, "delete", "last", "--json"))["deleted"] == ["20260102-r"]
     assert "deleted 1 traces" in run(store, "prune", "--max-size", "0K") and not store.list()
@@ -289,7 +322,11 @@ def test_commands(store: TraceStore, tmp_path: Path) -> None:
 )
 def test_errors_are_one_line(store: TraceStore, arguments: tuple[str, ...], message: str) -> None:
     done = CliRunner().invoke(app, ["trace", *arguments, "--traces", str(store.folder)])
-    assert isinstance(done.exception, InputError) and message in str(done.exception) and "\n" not in str(done.exception)
+    assert (
+        isinstance(done.exception, InputError)
+        and message in str(done.exception)
+        and "\n" not in str(done.exception)
+    )
 
 
 def test_replay_by_command(store: TraceStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -325,3 +362,39 @@ def test_a_page_of_what_the_agent_did(store: TraceStore) -> None:
     trace = store.load(ask(store, picture(), CUT))
     page = render(trace)
     assert 'class="results"' in page and "IMAGE" in page
+
+
+def test_ask_leaves_a_trace_and_a_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from PIL import Image as Pictures
+
+    Pictures.fromarray(picture().pixels).save(tmp_path / "dogs.png")
+    page, folder = tmp_path / "page.html", tmp_path / "traces"
+
+    def scripted(*_: object, traces: TraceStore, **__: object) -> Agent:
+        return Agent(
+            ScriptedController({"How many dogs?": COUNT.format("dog")}),
+            staged((picture(), DOGS)),
+            traces=traces,
+        )
+
+    monkeypatch.setattr("sightline.agent.agent.Agent", scripted)
+    command = [
+        "ask",
+        str(tmp_path / "dogs.png"),
+        "How many dogs?",
+        "--no-verify",
+        "--no-cache",
+        "--traces",
+        str(folder),
+    ]
+    done = CliRunner().invoke(app, [*command, "--json", "--trace-html", str(page)])
+    assert done.exit_code == 0, (done.output, done.exception)
+    told = json.loads(done.output)
+    with TraceStore(folder) as store:
+        assert [row.id for row in store.list()] == [told["trace"]]
+        trace = store.load(told["trace"])
+    assert trace.status == "done" and trace.answer == told["answer"]
+    assert f'"trace":"{told["trace"]}"' in page.read_text("utf-8")
+    lost = CliRunner().invoke(app, [*command, "--trace-html", str(tmp_path / "no" / "page.html")])
+    assert isinstance(lost.exception, InputError) and "there is no folder" in str(lost.exception)
+    assert len([*folder.glob("*.jsonl")]) == 1, "the question was not asked in vain"

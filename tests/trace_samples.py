@@ -33,7 +33,9 @@ PROGRAM = (
 )
 
 
-def asked(recorder: Recorder, *pictures: Image, question: str = "How many dogs are there?", **more: Any) -> None:
+def asked(
+    recorder: Recorder, *pictures: Image, question: str = "How many dogs are there?", **more: Any
+) -> None:
     told = [{"hash": p.hash, "width": p.width, "height": p.height, "source": p.source} for p in pictures]
     data: dict[str, Any] = {
         "question": question, "alone": "", "pictures": told, "at": None, "mode": "auto", "options": {},
@@ -51,7 +53,9 @@ def step(recorder: Recorder, name: str, op: str, node: int, value: Any, shown: s
     recorder.emit("step", tuple(pictures), **(data | more))
 
 
-def ended(recorder: Recorder, text: str, grounded: str = "", status: str = "done", mode: str = "program") -> None:
+def ended(
+    recorder: Recorder, text: str, grounded: str = "", status: str = "done", mode: str = "program"
+) -> None:
     recorder.emit("answer", status=status, text=text, grounded=grounded or text, mode=mode)
     usage = {"calls": 3, "model_calls": 2, "tokens_in": 420, "tokens_out": 37, "ms": 31.5, "cached": 1}
     recorder.emit("end", usage=usage, status=status)
@@ -87,10 +91,23 @@ def program_trace(sink: Sink, image: Image, trace: str = "t", question: str = "H
     recorder.emit("draft", text=draft, grounded=draft)
     text = draft
     if verified:
-        recorder.emit("claim", id="c1", kind="count", text="three dogs", span=[10, 20], polarity=True, entities=["dog"])
-        recorder.emit("claim", id="c2", kind="color", text="one is red", span=[26, 36], polarity=True, entities=["dog"])
-        recorder.emit("verdict", claim="c1", label="contradicted", probability=0.97, evidence=[RED, BLUE], why="2 seen")
-        recorder.emit("verdict", claim="c2", label="supported", probability=0.91, evidence=[RED], why="its pixels are red")
+        recorder.emit(
+            "claim", id="c1", kind="count", text="three dogs", span=[10, 20], polarity=True, entities=["dog"]
+        )
+        recorder.emit(
+            "claim", id="c2", kind="color", text="one is red", span=[26, 36], polarity=True, entities=["dog"]
+        )
+        recorder.emit(
+            "verdict", claim="c1", label="contradicted", probability=0.97, evidence=[RED, BLUE], why="2 seen"
+        )
+        recorder.emit(
+            "verdict",
+            claim="c2",
+            label="supported",
+            probability=0.91,
+            evidence=[RED],
+            why="its pixels are red",
+        )
         recorder.emit("edit", span=[10, 15], before="three", after="two", claims=["c1"])
         text = "There are two dogs, and one is red."
     ended(recorder, text, text.replace("dogs", "dogs [10, 12, 30, 40] [50, 20, 80, 50]"))
@@ -102,11 +119,39 @@ def react_trace(sink: Sink, image: Image, trace: str = "r") -> Recorder:
     recorder = Recorder(trace, (sink,))
     asked(recorder, image, mode="react")
     recorder.emit("mode", chosen="react", why="it was asked for")
-    recorder.emit("thought", role="decision maker", said="I look for dogs first.", tokens_in=50, tokens_out=9, ms=4.0, attempt=0)
-    recorder.emit("call", id="call1", tool="LOC", arguments={"image": "IMAGE", "object": "dog"}, thought="I look.")
+    recorder.emit(
+        "thought",
+        role="decision maker",
+        said="I look for dogs first.",
+        tokens_in=50,
+        tokens_out=9,
+        ms=4.0,
+        attempt=0,
+    )
+    recorder.emit(
+        "call", id="call1", tool="LOC", arguments={"image": "IMAGE", "object": "dog"}, thought="I look."
+    )
     recorder.emit("call", id="call2", tool="LOOK", arguments={"image": "IMAGE"}, thought="I look.")
-    recorder.emit("observation", id="call1", name="BOX0", ok=True, shown="2 x dog", value=[RED, BLUE], ms=7.5, cached=False)
-    recorder.emit("observation", id="call2", name="", ok=False, shown="E101 no tool LOOK", value=None, ms=0.0, cached=False)
+    recorder.emit(
+        "observation",
+        id="call1",
+        name="BOX0",
+        ok=True,
+        shown="2 x dog",
+        value=[RED, BLUE],
+        ms=7.5,
+        cached=False,
+    )
+    recorder.emit(
+        "observation",
+        id="call2",
+        name="",
+        ok=False,
+        shown="E101 no tool LOOK",
+        value=None,
+        ms=0.0,
+        cached=False,
+    )
     recorder.emit("question", id="q1", parent=None, text="Are there dogs?", by="tool")
     recorder.emit("question", id="q2", parent="q1", text="Which colours have they?", by="mllm")
     recorder.emit("finding", id="q1", text="yes, two", boxes=[[10, 12, 30, 40], [50, 20, 80, 50]])

@@ -83,7 +83,7 @@ class StarterController:
         """One program, greedy, under the grammar of the tools and of the request's pictures."""
         if failed:
             raise CannotError("the starter writes one plan and cannot mend it; ask in other words")
-        from .starter_requests import mend, said_for_planning
+        from .starter_requests import mend, said_for_planning, translated
 
         asked = said_for_planning(request)
         with self._lock:
@@ -92,14 +92,15 @@ class StarterController:
             (text,) = planner.plan([asked.text])
         self._thought(recorder, "controller", asked.text, text, started)
         try:
-            return mend(Program.parse(text), asked).text
+            return mend(translated(Program.parse(text), asked.text), asked).text
         except (
             ProgramError
         ):  # the grammar closes every program; what is wrong all the same is the checker's to say
             return text
 
     def divide(self, request: Request, known: Sequence[Fact], recorder: Recorder) -> list[SubQuestion]:
-        """The simple questions that the question consists of, all independent; none once something is known."""
+        """The simple questions that the question consists of, all independent; none once something is known, or where
+        what it says speaks of other things than the question."""
         if known:
             return []
         language = language_of(request.question)
@@ -107,18 +108,24 @@ class StarterController:
             [_ASK[language].format(question=request.question)], recorder, role="decision maker"
         )
         texts = [part.strip() for part in _QUESTION.findall(said) if part.strip()]
+        if nouns_in(said, language) - nouns_in(request.question, language):
+            return []
         return [SubQuestion(f"q{n}", text) for n, text in enumerate(dict.fromkeys(texts), 1)]
 
     def conclude(self, request: Request, known: Sequence[Fact], recorder: Recorder) -> str:
         """The answer that follows from the sub-answers, in the form in which it was trained to join them."""
         if not known:
             raise CannotError("nothing is known to conclude from")
+        if len(known) == 1 and known[0].asked == request.asked:
+            return known[0].found  # the question was not taken apart: there is nothing to join
         language = language_of(request.question)
         gap, stop = _GAP[language], _STOP[language]
         facts = gap.join(f"{fact.asked}{gap}{fact.found}{stop}" for fact in known)
         (said,) = self._write(
             [_JOIN[language].format(facts=facts, question=request.question)], recorder, role="decision maker"
         )
+        if not said or said.startswith(("Thought:", "Action:")):
+            raise ControllerError("the starter drew no conclusion")
         return said
 
     def compose(self, question: str, facts: Sequence[Fact], style: Style, recorder: Recorder) -> str:
@@ -137,6 +144,8 @@ class StarterController:
         new = nouns_in(said, language) - nouns_in(f"{question} {told}", language)
         if new or not nouns_in(told, language) <= nouns_in(said, language):
             raise ControllerError(f"the starter's wording speaks of other things: {said}")
+        if not _states(facts[-1].value, said, language):
+            raise ControllerError(f"the starter's wording does not say what was found: {said}")
         return said
 
     def claims(self, text: str, recorder: Recorder) -> list[RawClaim]:
@@ -252,6 +261,20 @@ def _evidence(facts: Sequence[Fact], language: str) -> str:
     if isinstance(value, str) and value in COLOR_NAMES and number == 1:
         return f"{_name(name, language)}: {_name(value, language)}"
     raise CannotError("the starter words a count, a colour or a relation")
+
+
+def _states(value: Any, said: str, language: str) -> bool:
+    """Whether a sentence says a count, a yes or no, or a colour, in the forms that the starter was trained to word them."""
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    if isinstance(value, bool) or value in ("yes", "no"):
+        start = {"en": ("yes", "no"), "zh": ("是", "不")}[language][value not in (True, "yes")]
+        return said.lower().startswith(start)
+    if isinstance(value, int):
+        return str(value) in re.findall(r"\d+", said) or (
+            value == 0 and said.lower().startswith(("no", "不"))
+        )
+    return in_language(str(value), language) in said
 
 
 def _name(name: str, language: str) -> str:

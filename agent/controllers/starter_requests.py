@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from ...programs.syntax import Literal, Name, Program, Step
 from ..errors import CannotError
-from ..language import language_of, noun_in_chinese
+from ..language import chinese_things, language_of, noun_in_chinese, thing_in_english
 from ..marks import place, step
 from ..planner_data.lexicon import english_plural
 from ..records import Mark, Request
@@ -92,6 +92,29 @@ def _like(low: str, noun: str, language: str) -> str:
     if re.match(rf"^how many {re.escape(many)}[?. ]*$", text):
         return f"how many {many} are there?"
     return text
+
+
+def translated(program: Program, question: str) -> Program:
+    """The program for a Chinese question with its things under the English names that the dictionary has for them.
+
+    The starter gets a program's form right more often than a name that it has to translate. Where the question names as
+    many things as the program looks for, or one thing alone, the dictionary's names stand, in the order of the question; else
+    only names that were left in Chinese are translated.
+    """
+    if language_of(question) != "zh":
+        return program
+    sought = [item for item in program.steps if item.op == "LOC" and isinstance(item.arguments.get("object"), Literal)]
+    said = chinese_things(question)
+    if len(set(said)) == 1:
+        said = said[:1] * len(sought)
+    fits = len(said) == len(sought)
+    renamed: dict[str, Step] = {}
+    for item, name in zip(sought, said if fits else [None] * len(sought), strict=True):
+        written = str(item.arguments["object"].value)  # type: ignore[union-attr]
+        english = name or thing_in_english(written) or written
+        arguments = tuple((k, Literal(english) if k == "object" else v) for k, v in item.args)
+        renamed[item.name] = Step(item.name, item.op, arguments)
+    return Program(tuple(renamed.get(item.name, item) for item in program.steps))
 
 
 def mend(program: Program, asked: Asked) -> Program:

@@ -128,7 +128,8 @@ def english(name: str) -> Noun:
 class NounSampler:
     """Draws nouns for one split: `held_out` draws only what training never saw.
 
-    A share `invented` of the names is made up on the spot, so that they can only be copied; none is held out.
+    A share `invented` of the names (half of it in Chinese, where the lexicon's must be learned by heart) is made up on the
+    spot, so that they can only be copied; none is held out.
     """
 
     def __init__(self, held_out: bool, invented: float = 0.0) -> None:
@@ -145,7 +146,7 @@ class NounSampler:
 
     def draw(self, rng: random.Random, language: str) -> Noun:
         """A noun phrase: in training 45% everyday, the rest lexical; one in six has an adjective of its own."""
-        if self.invented and rng.random() < self.invented:
+        if self.invented and rng.random() < self.invented * (0.5 if language == "zh" else 1.0):
             return self._invent_chinese(rng) if language == "zh" else english(self._invent(rng))
         if language == "zh":
             roll = rng.random()

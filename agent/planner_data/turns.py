@@ -5,12 +5,22 @@ from __future__ import annotations
 from random import Random
 
 from ...mllm.scenes.schema import Turn
-from .stream import planner_examples
+from .stream import CHINESE_SHARE, planner_examples
 
 
 def planner_turn(rng: Random) -> Turn:
     """One request and its program from the training split, drawn by `rng`."""
     return _turn(rng, "train")
+
+
+def chinese_turn(rng: Random) -> Turn:
+    """One in Chinese: more of them are needed, for a program names in English what the lexicon can translate."""
+    return _turn(rng, "train", chinese=1.0)
+
+
+def which_turn(rng: Random) -> Turn:
+    """One whose answer is one of two names, which its expression writes without the space that they have elsewhere."""
+    return _turn(rng, "train", families=("which_more", "size_which", "depth_which"))
 
 
 def seen_turn(rng: Random) -> Turn:
@@ -23,6 +33,8 @@ def new_noun_turn(rng: Random) -> Turn:
     return _turn(rng, "test_nouns")
 
 
-def _turn(rng: Random, split: str) -> Turn:
-    example = next(planner_examples(rng.getrandbits(40), split))
+def _turn(
+    rng: Random, split: str, chinese: float = CHINESE_SHARE, families: tuple[str, ...] = ()
+) -> Turn:
+    example = next(planner_examples(rng.getrandbits(40), split, chinese, families))
     return Turn("plan", example.request, example.program, language=example.language, words_only=True)

@@ -116,7 +116,14 @@ class Album:
             self._names[row.blob] = name
             told = f"data:image/webp;base64,{base64.b64encode(data).decode()}"
             self._defs.append(
-                tag("image", id=name, width=pixels.shape[1], height=pixels.shape[0], preserveAspectRatio="none", href=told)
+                tag(
+                    "image",
+                    id=name,
+                    width=pixels.shape[1],
+                    height=pixels.shape[0],
+                    preserveAspectRatio="none",
+                    href=told,
+                )
             )
         return self._names[row.blob]
 
@@ -145,7 +152,9 @@ def regions_of(value: Any, data: Mapping[str, Any]) -> list[Found]:
     masks = data.get("masks") or []
     found = []
     for number, item in enumerate(_dicts(value)):
-        frame = item.get("picture") or (frames[number] if number < len(frames) else frames[0] if len(frames) == 1 else "")
+        frame = item.get("picture") or (
+            frames[number] if number < len(frames) else frames[0] if len(frames) == 1 else ""
+        )
         mask = masks[number] if number < len(masks) else item.get("mask")
         one = _found(item, str(frame), mask)
         if one is not None:
@@ -215,7 +224,11 @@ def overlay(asked: Asked, regions: Sequence[Found]) -> Markup:
             parts.append(tag("path", d=outline(region.mask, asked.offset), fill=color, class_="mask"))
         parts.append(tag("rect", **where, class_="case"))
         parts.append(tag("rect", **where, stroke=color, class_="box cut" if region.dashed else "box"))
-        name = region.label if region.score is None or region.score >= 1 else f"{region.label} {region.score:.0%}"
+        name = (
+            region.label
+            if region.score is None or region.score >= 1
+            else f"{region.label} {region.score:.0%}"
+        )
         name = " ".join(name.split())[:40]
         if name:
             parts.append(_name(name, x, y, unit, color, asked.size))
@@ -231,8 +244,16 @@ def _name(name: str, x: float, y: float, unit: float, color: str, size: tuple[in
     top = y - height if y >= height else y
     return join(
         tag("rect", x=_n(left), y=_n(top), width=_n(width), height=_n(height), fill=color),
-        tag("text", name, x=_n(left + unit * 0.35), y=_n(top + unit * 0.98), font_size=_n(unit), class_="name",
-            textLength=_n(letters), lengthAdjust="spacingAndGlyphs"),
+        tag(
+            "text",
+            name,
+            x=_n(left + unit * 0.35),
+            y=_n(top + unit * 0.98),
+            font_size=_n(unit),
+            class_="name",
+            textLength=_n(letters),
+            lengthAdjust="spacingAndGlyphs",
+        ),
     )
 
 
@@ -249,7 +270,9 @@ def outline(mask: Mask, offset: tuple[int, int]) -> str:
         ends = [i + 1 for i in range(len(line)) if padded[i + 1] and not padded[i + 2]]
         for start, end in zip(starts, ends, strict=True):
             left = x - offset[0] + start * step
-            parts.append(f"M{left} {y - offset[1] + row}h{min(end * step, width) - start * step}v{step}H{left}z")
+            parts.append(
+                f"M{left} {y - offset[1] + row}h{min(end * step, width) - start * step}v{step}H{left}z"
+            )
     return "".join(parts)
 
 
@@ -272,7 +295,13 @@ def mark_overlay(asked: Asked, at: Mapping[str, Any]) -> Markup:
         parts.append(tag("circle", cx=_n(x), cy=_n(y), r=_n(unit * 1.3), class_="halo"))
         parts.append(tag("circle", cx=_n(x), cy=_n(y), r=_n(unit * 1.3), class_="pointed"))
         if not point[2]:
-            parts.append(tag("path", d=f"M{_n(x - unit)} {_n(y - unit)}L{_n(x + unit)} {_n(y + unit)}", class_="pointed"))
+            parts.append(
+                tag(
+                    "path",
+                    d=f"M{_n(x - unit)} {_n(y - unit)}L{_n(x + unit)} {_n(y + unit)}",
+                    class_="pointed",
+                )
+            )
         else:
             parts.append(tag("circle", cx=_n(x), cy=_n(y), r=_n(unit * 0.3), class_="pointed dot"))
     return join(parts)

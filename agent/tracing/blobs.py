@@ -59,7 +59,9 @@ class Blobs:
                 pixels = np.asarray(file.convert("RGB"))
         except FileNotFoundError as error:
             raise PictureMissing(f"the picture {blob[:8]} was not kept ({path} is not there)") from error
-        except Exception as error:  # Pillow raises what its decoders meet: OSError, SyntaxError, DecompressionBomb...
+        except (
+            Exception
+        ) as error:  # Pillow raises what its decoders meet: OSError, SyntaxError, DecompressionBomb...
             raise PictureMissing(f"the kept picture {path} cannot be read: {error}") from error
         if pixel_hash(pixels) != blob:
             raise PictureMissing(f"the kept picture {path} is not the one that was put there")

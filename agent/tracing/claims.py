@@ -7,7 +7,7 @@ from typing import Any
 
 from .album import Album, pictures_of, regions_of
 from .markup import Markup, tag
-from .story import Stage, milliseconds
+from .pieces import Stage, milliseconds, percent
 from .trace import Trace, number_of
 from .wording import Piece, edited, word_diff
 
@@ -24,27 +24,40 @@ def answer_part(trace: Trace, album: Album) -> Markup:
     """The answer in large type, with the pictures that it is; where verification changed it, the draft with every change."""
     text = trace.answer
     if not text:
-        reason = next((str(e.data.get("message", "")) for e in reversed(trace.events) if e.kind == "error"), "")
+        reason = next(
+            (str(e.data.get("message", "")) for e in reversed(trace.events) if e.kind == "error"), ""
+        )
         told = [tag("p", _NO_ANSWER.get(trace.status, "There is no answer."), class_="answer none")]
         return tag("div", told, tag("p", reason, class_="error", dir="auto") if reason else None)
     parts = [tag("p", text, class_="answer", dir="auto")]
     made = [step for run in trace.runs()[-1:] for step in run.steps if step.get("op") == "RESULT"]
     hashes = [content for step in made for content in pictures_of(step.get("value"))]
     if hashes:
-        parts.append(tag("div", [album.thumbnail(content) for content in hashes[:_MOST_RESULTS]], class_="results"))
+        parts.append(
+            tag("div", [album.thumbnail(content) for content in hashes[:_MOST_RESULTS]], class_="results")
+        )
     draft = str(trace.last("draft").get("text", ""))
     claims, edits = [e.data for e in trace.of("claim")], [e.data for e in trace.of("edit")]
     if draft and (draft != text or claims):
         pieces = edited(draft, claims, edits) if claims or edits else word_diff(draft, text)
-        if "".join(p.text for p in pieces if p.change != "gone") != text:  # the edits told do not make this text: what changed is shown by words
+        if (
+            "".join(p.text for p in pieces if p.change != "gone") != text
+        ):  # the edits told do not make this text: what changed is shown by words
             pieces = word_diff(draft, text)
         changed = any(p.change != "same" for p in pieces)
         label = "The draft, and what was corrected" if changed else "Its claims"
-        parts.append(tag("div", tag("h3", label), tag("p", [_piece(p) for p in pieces], class_="draft", dir="auto")))
+        parts.append(
+            tag("div", tag("h3", label), tag("p", [_piece(p) for p in pieces], class_="draft", dir="auto"))
+        )
     grounded = str(trace.last("answer").get("grounded", ""))
     if grounded and grounded != text:
         parts.append(
-            tag("details", tag("summary", "With boxes, as text"), tag("p", grounded, class_="said", dir="auto"), class_="quiet")
+            tag(
+                "details",
+                tag("summary", "With boxes, as text"),
+                tag("p", grounded, class_="said", dir="auto"),
+                class_="quiet",
+            )
         )
     return tag("div", parts)
 
@@ -77,7 +90,12 @@ def claims_part(trace: Trace, stage: Stage) -> Markup | None:
     )  # fmt: skip
 
 
-def _claim(claim: Mapping[str, Any], verdict: Mapping[str, Any] | None, edits: Sequence[Mapping[str, Any]], stage: Stage) -> Markup:
+def _claim(
+    claim: Mapping[str, Any],
+    verdict: Mapping[str, Any] | None,
+    edits: Sequence[Mapping[str, Any]],
+    stage: Stage,
+) -> Markup:
     name = str(claim.get("id", ""))
     key = f"k{name}"
     label = str(verdict.get("label", "")) if verdict else "no verdict"
@@ -87,9 +105,18 @@ def _claim(claim: Mapping[str, Any], verdict: Mapping[str, Any] | None, edits: S
         if stage.put(f"{key}b", found, f"{claim.get('text')}: {label}", [key]):
             lights.append(f"{key}b")
     probability = verdict.get("probability") if verdict else None
-    sure = f"{probability:.0%} sure" if isinstance(probability, int | float) else None
+    sure = f"{percent(probability)} sure" if isinstance(probability, int | float) else None
     mine = [e for e in edits if name in {str(c) for c in e.get("claims") or ()}]
-    changes = [tag("p", tag("del", str(e.get("before", ""))), " → ", tag("ins", str(e.get("after", ""))), class_="change") for e in mine]
+    changes = [
+        tag(
+            "p",
+            tag("del", str(e.get("before", ""))),
+            " → ",
+            tag("ins", str(e.get("after", ""))),
+            class_="change",
+        )
+        for e in mine
+    ]
     denied = tag("span", "denied", class_="chip") if claim.get("polarity") is False else None
     button = tag(
         "button", tag("span", str(claim.get("text", "")), dir="auto"), type="button", class_="question",
@@ -126,13 +153,23 @@ def costs_part(trace: Trace) -> Markup:
         tag("li", tag("span", class_=f"swatch part{n}"), f"{name} ", tag("b", milliseconds(ms)))
         for n, (name, ms) in enumerate(spent.items())
     ]
-    bar = tag("svg", bars, viewBox="0 0 100 4", preserveAspectRatio="none", class_="bar", role="img", aria_label=said)
+    bar = tag(
+        "svg",
+        bars,
+        viewBox="0 0 100 4",
+        preserveAspectRatio="none",
+        class_="bar",
+        role="img",
+        aria_label=said,
+    )
     counted = [
         ("tool calls", usage.get("calls")), ("of them from the cache", usage.get("cached")),
         ("language-model calls", usage.get("model_calls")), ("tokens read", usage.get("tokens_in")),
         ("tokens written", usage.get("tokens_out")), ("all together", milliseconds(trace.ms)),
     ]  # fmt: skip
-    rows = [tag("div", tag("dt", name), tag("dd", "–" if value is None else value)) for name, value in counted]
+    rows = [
+        tag("div", tag("dt", name), tag("dd", "–" if value is None else value)) for name, value in counted
+    ]
     return tag(
         "section", tag("h2", "Costs"), bar, tag("ul", legend, class_="legend"), tag("dl", rows, class_="facts"),
         aria_label="Costs",

@@ -47,7 +47,9 @@ def planner_conversations(traces: Iterable[Trace]) -> Iterator[Conversation]:
 
 
 def _asked(trace: Trace, plan: Event) -> str:
-    thoughts = [e.data for e in trace.of("thought") if e.seq < plan.seq and e.data.get("role") == "controller"]
+    thoughts = [
+        e.data for e in trace.of("thought") if e.seq < plan.seq and e.data.get("role") == "controller"
+    ]
     asked = str(thoughts[-1].get("asked") or "") if thoughts and not plan.data.get("attempt") else ""
     return (asked or str(trace.ask.get("alone") or "") or trace.question).strip()
 
@@ -60,7 +62,12 @@ def preference_pairs(traces: Iterable[Trace], folder: Path) -> Iterator[dict[str
     """
     for trace in traces:
         draft = str(trace.last("draft").get("text", ""))
-        if not draft.strip() or not trace.answer.strip() or draft == trace.answer or not any(trace.of("edit")):
+        if (
+            not draft.strip()
+            or not trace.answer.strip()
+            or draft == trace.answer
+            or not any(trace.of("edit"))
+        ):
             continue
         try:
             images = [_picture(trace, str(told["hash"]), folder) for told in trace.ask.get("pictures") or ()]
@@ -82,7 +89,9 @@ def _edits(trace: Trace, draft: str) -> list[dict[str, Any]]:
     for event in trace.of("edit"):
         span = event.data.get("span")
         if isinstance(span, list | tuple) and len(span) == 2:
-            edits.append({"start": int(span[0]), "end": int(span[1]), "text": str(event.data.get("after", ""))})
+            edits.append(
+                {"start": int(span[0]), "end": int(span[1]), "text": str(event.data.get("after", ""))}
+            )
     edits.sort(key=lambda e: e["start"])
     made, at, fits = [], 0, True
     for edit in edits:

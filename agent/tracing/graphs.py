@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from .layout import HEIGHT, layered
@@ -16,13 +17,17 @@ def draw_graph(
     nodes: Sequence[Mapping[str, Any]], edges: Sequence[Sequence[int]], number: int, lights: Mapping[int, str]
 ) -> Markup:
     """The graph of run `number`; `lights` are the keys that light up with each node."""
-    names = {int(n["id"]): str(n.get("name") or _INPUTS.get(str(n.get("op"))) or n.get("op", ""))[:_MOST] for n in nodes}
+    names = {
+        int(n["id"]): str(n.get("name") or _INPUTS.get(str(n.get("op"))) or n.get("op", ""))[:_MOST]
+        for n in nodes
+    }
     notes = {int(n["id"]): _lines(n.get("lines") or ()) for n in nodes}
     widths = {i: 22 + max(7.6 * len(name), 6.0 * len(notes[i])) for i, name in names.items()}
     links = [(int(e[0]), int(e[1])) for e in edges if len(e) == 2]
     drawn = layered(widths, links)
     curves = [
-        tag("path", d=_curve(points), class_="edge", data_key=f"r{number}n{a} r{number}n{b}") for a, b, points in drawn.edges
+        tag("path", d=_curve(points), class_="edge", data_key=f"r{number}n{a} r{number}n{b}")
+        for a, b, points in drawn.edges
     ]
     boxes = []
     for node in nodes:
@@ -30,7 +35,9 @@ def draw_graph(
         x, y = drawn.places[i]
         inner = y + 0.5 if not notes[i] else y - 4
         cost = node.get("cost")
-        about = f"{names[i]}, {notes[i] or 'no line'}" + (f", about {cost:g} ms" if isinstance(cost, int | float) and cost else "")
+        about = f"{names[i]}, {notes[i] or 'no line'}" + (
+            f", about {cost:g} ms" if isinstance(cost, int | float) and cost else ""
+        )
         boxes.append(
             tag(
                 "g",
@@ -60,7 +67,7 @@ def _curve(points: Sequence[tuple[float, float]]) -> str:
     half = HEIGHT / 2
     path = [(points[0][0], points[0][1] + half), *points[1:-1], (points[-1][0], points[-1][1] - half)]
     told = [f"M{path[0][0]:.1f} {path[0][1]:.1f}"]
-    for (x1, y1), (x2, y2) in zip(path, path[1:], strict=False):
+    for (x1, y1), (x2, y2) in pairwise(path):
         middle = (y1 + y2) / 2
         told.append(f"C{x1:.1f} {middle:.1f} {x2:.1f} {middle:.1f} {x2:.1f} {y2:.1f}")
     return "".join(told)

@@ -19,7 +19,8 @@ from typing import Any
 from .album import Album, file_name, mark_overlay
 from .claims import answer_part, claims_part, costs_part
 from .markup import Markup, fit, join, script_json, tag
-from .story import Stage, seconds, story
+from .pieces import Stage, seconds
+from .story import story
 from .trace import Trace
 
 _MOST_EVENTS = 4_000_000  # characters of events that the page carries; more stay in the trace's file alone
@@ -85,12 +86,18 @@ def _facts(trace: Trace) -> Markup:
         asked = chosen.get("chosen")
         why = str(chosen["why"]) if asked == mode else f"{asked} was tried first: {chosen['why']}"
         rows.append(("why", why))
-    rows += [("controller", trace.ask.get("controller")), ("pack", trace.ask.get("pack")), ("session", trace.ask.get("session"))]
+    rows += [
+        ("controller", trace.ask.get("controller")),
+        ("pack", trace.ask.get("pack")),
+        ("session", trace.ask.get("session")),
+    ]
     rows.append(("took", seconds(trace.ms)))
     told = [tag("div", tag("dt", name), tag("dd", str(value), dir="auto")) for name, value in rows if value]
     lost = None
     if trace.lost:
-        lost = tag("p", f"{trace.lost} damaged line(s) of the trace's file could not be read.", class_="error")
+        lost = tag(
+            "p", f"{trace.lost} damaged line(s) of the trace's file could not be read.", class_="error"
+        )
     return join(tag("dl", told, class_="facts"), lost)
 
 
@@ -103,7 +110,9 @@ def _stage(trace: Trace, stage: Stage) -> Markup:
         drawn = stage.album.picture(asked.hash)
         mark = None
         if isinstance(at, Mapping) and at.get("picture", 0) == asked.number:
-            mark = tag("g", tag("title", "what the question points at"), mark_overlay(asked, at), class_="mark")
+            mark = tag(
+                "g", tag("title", "what the question points at"), mark_overlay(asked, at), class_="mark"
+            )
         name = file_name(asked.source)
         caption = " · ".join(part for part in (asked.name, f"{width} × {height}", name) if part)
         picture = tag(
@@ -115,9 +124,22 @@ def _stage(trace: Trace, stage: Stage) -> Markup:
         figures.append(tag("figure", picture, missing, tag("figcaption", caption)))
     if not figures:
         return tag("p", "No picture was recorded.", class_="soft")
-    shown = tag("p", "Point at a line, a node or a claim to see its boxes.", class_="says", aria_live="polite", id="says")
-    every = tag("button", "Show all boxes", type="button", id="all", aria_pressed="false") if stage.boxes else None
-    return join(tag("div", figures, class_=f"figures of{min(len(figures), 4)}"), tag("div", shown, every, class_="under"))
+    shown = tag(
+        "p",
+        "Point at a line, a node or a claim to see its boxes.",
+        class_="says",
+        aria_live="polite",
+        id="says",
+    )
+    every = (
+        tag("button", "Show all boxes", type="button", id="all", aria_pressed="false")
+        if stage.boxes
+        else None
+    )
+    return join(
+        tag("div", figures, class_=f"figures of{min(len(figures), 4)}"),
+        tag("div", shown, every, class_="under"),
+    )
 
 
 def _weights(trace: Trace) -> Markup | str:
@@ -129,8 +151,15 @@ def _weights(trace: Trace) -> Markup | str:
             found.update({str(role): str(digest) for role, digest in told.items()})
     if not found:
         return ""
-    rows = [tag("div", tag("dt", role), tag("dd", tag("code", digest))) for role, digest in sorted(found.items())]
-    return tag("details", tag("summary", "Weights of the models that looked"), tag("dl", rows, class_="facts"), class_="quiet")
+    rows = [
+        tag("div", tag("dt", role), tag("dd", tag("code", digest))) for role, digest in sorted(found.items())
+    ]
+    return tag(
+        "details",
+        tag("summary", "Weights of the models that looked"),
+        tag("dl", rows, class_="facts"),
+        class_="quiet",
+    )
 
 
 def _events(trace: Trace) -> Markup:
@@ -139,7 +168,9 @@ def _events(trace: Trace) -> Markup:
     for event in trace.events:
         row = event.to_json()
         if event.kind == "ask":
-            pictures = [{**p, "source": file_name(p.get("source")) or None} for p in row["data"].get("pictures") or ()]
+            pictures = [
+                {**p, "source": file_name(p.get("source")) or None} for p in row["data"].get("pictures") or ()
+            ]
             row["data"]["pictures"] = pictures
         rows.append(row)
     data = script_json({"trace": trace.id, "time": trace.time, "events": rows})

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 LAYER, GAP = 62.0, 18.0  # from one layer to the next, between two neighbours
 HEIGHT = 36.0  # of a node
@@ -88,7 +89,7 @@ def _order(rows: list[list[int]], paths: Sequence[Sequence[int]]) -> None:
     up: dict[int, list[int]] = {}
     down: dict[int, list[int]] = {}
     for path in paths:
-        for a, b in zip(path, path[1:], strict=False):
+        for a, b in pairwise(path):
             up.setdefault(b, []).append(a)
             down.setdefault(a, []).append(b)
     best, least = [list(row) for row in rows], _crossings(rows, down)
@@ -96,7 +97,9 @@ def _order(rows: list[list[int]], paths: Sequence[Sequence[int]]) -> None:
         near = up if sweep % 2 == 0 else down
         for row in rows if sweep % 2 == 0 else reversed(rows):
             place = {node: at for other in rows for at, node in enumerate(other)}
-            mean = {n: sum(place[m] for m in near[n]) / len(near[n]) if near.get(n) else place[n] for n in row}
+            mean = {
+                n: sum(place[m] for m in near[n]) / len(near[n]) if near.get(n) else place[n] for n in row
+            }
             row.sort(key=lambda node, mean=mean: mean[node])  # type: ignore[misc]
         count = _crossings(rows, down)
         if count < least:
@@ -128,7 +131,7 @@ def _columns(
             at += room[node] + GAP
     near: dict[int, list[int]] = {}
     for path in paths:
-        for a, b in zip(path, path[1:], strict=False):
+        for a, b in pairwise(path):
             near.setdefault(a, []).append(b)
             near.setdefault(b, []).append(a)
     for _ in range(_SWEEPS):

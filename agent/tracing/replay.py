@@ -16,7 +16,9 @@ from ..records import Limits, Mark, Request
 from ..toolbox import Toolbox
 from .trace import Run, Trace
 
-_UNCOMPARED = frozenset({"weights", "parents", "file"})  # which weights looked is told apart; parents name their digests
+_UNCOMPARED = frozenset(
+    {"weights", "parents", "file"}
+)  # which weights looked is told apart; parents name their digests
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,9 @@ class Replay:
 
     trace: str
     pack: tuple[str, str]
-    weights: list[tuple[str, str, str]] = field(default_factory=list)  # role, then, now; only those that differ
+    weights: list[tuple[str, str, str]] = field(
+        default_factory=list
+    )  # role, then, now; only those that differ
     compared: int = 0
     differences: list[Difference] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
@@ -79,7 +83,10 @@ def replay(trace: Trace, engine: Engine, tolerance: float = 0.0) -> Replay:
     rounds = list(_rounds(trace))
     if not runs and not rounds:
         raise InputError(f"trace {trace.id} holds no program and no tool call that could be run again")
-    request = Request(trace.question or "?", tuple(trace.asked_pictures()), Mark.from_json(trace.ask.get("at")))
+    pictures = tuple(trace.asked_pictures())
+    for picture in pictures:
+        _ = picture.pixels  # a picture that is gone is told now, and not by every tool that looks at it
+    request = Request(trace.question or "?", pictures, Mark.from_json(trace.ask.get("at")))
     found = Replay(trace.id, (str(trace.ask.get("pack", "")), engine.models.pack.name))
     found.weights = _weights(trace, engine)
     for number, run in enumerate(runs):
@@ -144,12 +151,16 @@ def _rounds(trace: Trace) -> Iterator[list[Event]]:
         yield waiting
 
 
-def _replay_round(calls: Sequence[Event], toolbox: Toolbox, trace: Trace, found: Replay, tolerance: float) -> None:
+def _replay_round(
+    calls: Sequence[Event], toolbox: Toolbox, trace: Trace, found: Replay, tolerance: float
+) -> None:
     batch = [(str(e.data.get("tool")), _mapping(e.data.get("arguments"))) for e in calls]
     seen = toolbox.call(batch)
     for event, now in zip(calls, seen, strict=True):
         name = str(event.data.get("id"))
-        after_call = (e.data for e in trace.of("observation") if e.seq > event.seq and e.data.get("id") == name)
+        after_call = (
+            e.data for e in trace.of("observation") if e.seq > event.seq and e.data.get("id") == name
+        )
         then = next(after_call, None)
         if then is None:
             continue  # the process ended before it was observed
@@ -184,9 +195,13 @@ def alike(before: Any, after: Any, tolerance: float = 0.0) -> bool:
     """Whether two values as JSON are equal, numbers within `tolerance`, and without what depends on the weights' names."""
     if isinstance(before, Mapping) and isinstance(after, Mapping):
         keys = (set(before) | set(after)) - _UNCOMPARED
-        return all(key in before and key in after and alike(before[key], after[key], tolerance) for key in keys)
+        return all(
+            key in before and key in after and alike(before[key], after[key], tolerance) for key in keys
+        )
     if isinstance(before, list | tuple) and isinstance(after, list | tuple):
-        return len(before) == len(after) and all(alike(a, b, tolerance) for a, b in zip(before, after, strict=True))
+        return len(before) == len(after) and all(
+            alike(a, b, tolerance) for a, b in zip(before, after, strict=True)
+        )
     numbers = isinstance(before, int | float) and isinstance(after, int | float)
     if numbers and not isinstance(before, bool) and not isinstance(after, bool):
         return bool(abs(before - after) <= tolerance)

@@ -37,7 +37,10 @@ def otlp(traces: Iterable[Trace], content: bool = True) -> dict[str, Any]:
     scope = {"name": "sightline.agent", "version": __version__}
     return {
         "resourceSpans": [
-            {"resource": {"attributes": attributes(resource)}, "scopeSpans": [{"scope": scope, "spans": spans}]}
+            {
+                "resource": {"attributes": attributes(resource)},
+                "scopeSpans": [{"scope": scope, "spans": spans}],
+            }
         ]
     }
 
@@ -108,7 +111,9 @@ class _Spans:
         }
         if self.content:
             told["gen_ai.input.messages"] = _messages("user", trace.question)
-            told["gen_ai.output.messages"] = _messages("assistant", trace.answer, "stop") if trace.answer else None
+            told["gen_ai.output.messages"] = (
+                _messages("assistant", trace.answer, "stop") if trace.answer else None
+            )
         good = trace.status in ("done", "partial")
         if not good:
             told["error.type"] = trace.status
@@ -126,7 +131,11 @@ class _Spans:
         elif event.kind == "mode":
             told = {"sightline.mode": data.get("chosen"), "sightline.why": data.get("why")}
         elif event.kind == "fallback":
-            told = {"sightline.from": data.get("from"), "sightline.to": data.get("to"), "sightline.why": data.get("why")}
+            told = {
+                "sightline.from": data.get("from"),
+                "sightline.to": data.get("to"),
+                "sightline.why": data.get("why"),
+            }
         elif event.kind == "verdict":
             told = {"sightline.claim": data.get("claim"), "sightline.label": data.get("label"),
                     "sightline.probability": data.get("probability")}  # fmt: skip
@@ -135,7 +144,11 @@ class _Spans:
         elif event.kind != "edit":
             return []
         if not self.content:
-            told = {key: value for key, value in told.items() if not key.startswith("exception.") and key != "sightline.why"}
+            told = {
+                key: value
+                for key, value in told.items()
+                if not key.startswith("exception.") and key != "sightline.why"
+            }
         return [{"timeUnixNano": self._nano(event.ms), "name": name, "attributes": attributes(told)}]
 
     def _thought(self, event: Event) -> dict[str, Any]:
@@ -148,11 +161,15 @@ class _Spans:
             "sightline.attempt": data.get("attempt"),
         }
         if self.content:
-            told["gen_ai.input.messages"] = _messages("user", str(data["asked"])) if data.get("asked") else None
+            told["gen_ai.input.messages"] = (
+                _messages("user", str(data["asked"])) if data.get("asked") else None
+            )
             told["gen_ai.output.messages"] = _messages("assistant", str(data.get("said", "")), "stop")
         start = max(0.0, event.ms - number_of(data.get("ms")))
         kind = _CLIENT if self.remote else _INTERNAL
-        return self._span(f"chat {self.model}".strip(), self._name(event.seq), self.root, start, event.ms, kind, told)
+        return self._span(
+            f"chat {self.model}".strip(), self._name(event.seq), self.root, start, event.ms, kind, told
+        )
 
     def _plan(self, event: Event, thought: dict[str, Any] | None) -> dict[str, Any]:
         data = event.data
@@ -168,7 +185,9 @@ class _Spans:
         }  # fmt: skip
         if self.content:
             told["sightline.program"] = data.get("program")
-        return self._span("plan sightline", name, self.root, start, event.ms, _INTERNAL, told, bool(data.get("ok")))
+        return self._span(
+            "plan sightline", name, self.root, start, event.ms, _INTERNAL, told, bool(data.get("ok"))
+        )
 
     def _steps(self) -> list[dict[str, Any]]:
         spans = []
@@ -216,7 +235,9 @@ class _Spans:
             stop = end.ms if end is not None else event.ms
             start = max(event.ms, stop - number_of(end.data.get("ms"))) if end is not None else event.ms
             name = f"execute_tool {data.get('tool')}"
-            spans.append(self._span(name, self._name(event.seq), self.root, start, stop, _INTERNAL, told, good))
+            spans.append(
+                self._span(name, self._name(event.seq), self.root, start, stop, _INTERNAL, told, good)
+            )
         return spans
 
     def _questions(self) -> list[dict[str, Any]]:
@@ -228,11 +249,23 @@ class _Spans:
             end = found.get(str(data.get("id")))
             told: dict[str, Any] = {"sightline.question.id": data.get("id"), "sightline.by": data.get("by")}
             if self.content:
-                told |= {"sightline.question": data.get("text"), "sightline.finding": end.data.get("text") if end else None}
+                told |= {
+                    "sightline.question": data.get("text"),
+                    "sightline.finding": end.data.get("text") if end else None,
+                }
             parent = names.get(str(data.get("parent")), self.root)
             stop = end.ms if end is not None else event.ms
             spans.append(
-                self._span("sightline sub-question", self._name(event.seq), parent, event.ms, stop, _INTERNAL, told, end is not None)
+                self._span(
+                    "sightline sub-question",
+                    self._name(event.seq),
+                    parent,
+                    event.ms,
+                    stop,
+                    _INTERNAL,
+                    told,
+                    end is not None,
+                )
             )
         return spans
 
@@ -244,7 +277,11 @@ class _Spans:
         }
 
     def _tool(self, name: str) -> dict[str, Any]:
-        return {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": name, "gen_ai.tool.type": "function"}
+        return {
+            "gen_ai.operation.name": "execute_tool",
+            "gen_ai.tool.name": name,
+            "gen_ai.tool.type": "function",
+        }
 
     def _name(self, *parts: object) -> str:
         return digest("span", self.trace.id, *(str(part) for part in parts))[:16]

@@ -81,7 +81,9 @@ class TraceStore:
         try:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
         except FileExistsError as error:
-            raise InputError(f"there is a trace {trace} already; every question needs a name of its own") from error
+            raise InputError(
+                f"there is a trace {trace} already; every question needs a name of its own"
+            ) from error
         except OSError as error:
             raise InputError(f"the trace {path} cannot be written: {error.strerror}") from error
         file = os.fdopen(descriptor, "wb", buffering=0)
@@ -116,7 +118,9 @@ class TraceStore:
         if len(ids) == 1:
             return ids[0]
         if ids:
-            raise InputError(f"{len(ids)} traces begin with {name!r} ({ids[0]}, {ids[1]} ...); write more of the name")
+            raise InputError(
+                f"{len(ids)} traces begin with {name!r} ({ids[0]}, {ids[1]} ...); write more of the name"
+            )
         raise InputError(f"no trace {name!r} in {self.folder}; see: sightline trace list")
 
     def list(
@@ -187,7 +191,9 @@ class TraceStore:
             gone = set(old)
             rest = [row.id for row in rows if row.id not in gone]
             while rest and self.size()[1] > max_bytes:
-                some = rest[: max(1, len(rest) // 16)]  # not one by one: a folder of many would be measured as often
+                some = rest[
+                    : max(1, len(rest) // 16)
+                ]  # not one by one: a folder of many would be measured as often
                 rest = rest[len(some) :]
                 pictures += self._drop(some)
                 traces += len(some)

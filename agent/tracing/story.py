@@ -3,52 +3,20 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from ..events import Event
-from .album import Album, Found, four, overlay, pictures_of, regions_of
+from .album import Found, four, pictures_of, regions_of
 from .graphs import draw_graph
-from .markup import Markup, escape, join, tag
+from .markup import Markup, tag
+from .pieces import Stage, chips_of, code_block, cut_out, highlight, milliseconds, seconds, thumbs, value_of
 from .trace import Run, Trace
 
-_MOST_THUMBS = 12  # of one value; the rest is a number
 # told at the head of the page, or with what they belong to
-_TOLD = frozenset({"ask", "mode", "draft", "claim", "verdict", "edit", "answer", "end", "step", "graph", "observation"})
-_CODE = re.compile(
-    r"(?P<text>\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*')|(?P<number>\b\d+(?:\.\d+)?\b)|(?P<op>\b[A-Z][A-Z_]*(?=\())|(?P<name>\b[A-Z][A-Z_]*\d*\b)"
+_TOLD = frozenset(
+    {"ask", "mode", "draft", "claim", "verdict", "edit", "answer", "end", "step", "graph", "observation"}
 )
-
-
-@dataclass
-class Stage:
-    """What the blocks of a page put on the pictures: for each key the regions that light up with it."""
-
-    album: Album
-    boxes: dict[str, tuple[list[Found], str, list[str]]] = field(default_factory=dict)
-    default: str = ""  # the key whose boxes are shown while nothing is pointed at
-
-    def put(self, key: str, regions: Sequence[Found], says: str, lights: Sequence[str]) -> bool:
-        """Note the regions of a key, what they are in words, and what lights up with them; whether there are any."""
-        if not regions:
-            return False
-        self.boxes[key] = (list(regions), says, list(lights))
-        return True
-
-    def overlays(self, number: int) -> Markup:
-        """All groups of boxes on one of the question's pictures."""
-        asked = self.album.asked[number]
-        parts = []
-        for key, (regions, says, lights) in self.boxes.items():
-            here = [r for r in regions if self.album.place(r) is asked]
-            if here:
-                parts.append(
-                    tag("g", overlay(asked, here), data_key=key, data_lights=" ".join([key, *lights]), data_says=says,
-                        class_="boxes default" if key == self.default else "boxes")
-                )  # fmt: skip
-        return join(parts)
 
 
 def story(trace: Trace, stage: Stage) -> Markup:
@@ -105,7 +73,9 @@ class _Teller:
 
 
 def _block(event: Event, title: str, *children: Any, **attributes: Any) -> Markup:
-    head = tag("h3", tag("span", title), tag("span", seconds(event.ms), class_="at", title="since the question"))
+    head = tag(
+        "h3", tag("span", title), tag("span", seconds(event.ms), class_="at", title="since the question")
+    )
     return tag("li", head, children, class_=attributes.pop("class_", "block"), **attributes)
 
 
@@ -113,8 +83,12 @@ def _thought(event: Event) -> Markup:
     data = event.data
     said = str(data.get("said", ""))
     role = str(data.get("role", "model"))
-    repair = f", attempt {data['attempt'] + 1}" if isinstance(data.get("attempt"), int) and data["attempt"] else ""
-    cost = f"{data.get('tokens_in') or 0} → {data.get('tokens_out') or 0} tokens, {milliseconds(data.get('ms'))}"
+    repair = (
+        f", attempt {data['attempt'] + 1}" if isinstance(data.get("attempt"), int) and data["attempt"] else ""
+    )
+    cost = (
+        f"{data.get('tokens_in') or 0} → {data.get('tokens_out') or 0} tokens, {milliseconds(data.get('ms'))}"
+    )
     glimpse = " ".join(said.split())
     body: list[Markup] = []
     if data.get("asked"):
@@ -122,7 +96,9 @@ def _thought(event: Event) -> Markup:
         body += [tag("h4", "It said, word for word")]
     body.append(tag("pre", said, class_="said") if said else tag("p", "It said nothing.", class_="soft"))
     summary = tag("summary", tag("span", glimpse[:160], class_="glimpse"), tag("span", cost, class_="cost"))
-    return _block(event, f"Thought of the {role}{repair}", tag("details", summary, body), class_="block thought")
+    return _block(
+        event, f"Thought of the {role}{repair}", tag("details", summary, body), class_="block thought"
+    )
 
 
 def _plan(event: Event) -> Markup:
@@ -146,18 +122,19 @@ def _plan(event: Event) -> Markup:
 
 def _run(number: int, run: Run, event: Event, stage: Stage) -> Markup:
     """A program as it ran: lines with their values, and the graph, each lighting up the other and its boxes."""
-    steps = {str(step.get("name")): (i, step) for i, step in enumerate(run.steps)}
-    nodes_of = {line: [n["id"] for n in run.nodes if line in (n.get("lines") or ())] for line in range(1, 1 + len(run.text.splitlines()))}
+    texts = run.text.splitlines()
+    nodes_of = {
+        line: [n["id"] for n in run.nodes if line in (n.get("lines") or ())]
+        for line in range(1, 1 + len(texts))
+    }
+    left = dict(enumerate(run.steps))
     rows = []
-    told: set[str] = set()
-    for line, text in enumerate(run.text.splitlines(), 1):
+    for line, text in enumerate(texts, 1):
         name = text.partition("=")[0].strip()
-        told.add(name)
-        place, step = steps.get(name, (-1, None))
-        rows.append(_line(number, line, text, nodes_of[line], place, step, stage))
-    for name, (place, step) in steps.items():
-        if name not in told:
-            rows.append(_line(number, 0, f"{name} = {step.get('op')}", [], place, step, stage))
+        place = next((i for i, step in left.items() if str(step.get("name")) == name), -1)
+        rows.append(_line(number, line, text, nodes_of[line], place, left.pop(place, None), run, stage))
+    for place, step in left.items():
+        rows.append(_line(number, 0, f"{step.get('name')} = {step.get('op')}", [], place, step, run, stage))
     graph = None
     if run.nodes:
         by_node = {n["id"]: _node_lights(number, n, run) for n in run.nodes}
@@ -165,7 +142,13 @@ def _run(number: int, run: Run, event: Event, stage: Stage) -> Markup:
             "div", draw_graph(run.nodes, run.edges, number, by_node), tag("p", tag("em", "Plan"), " as the engine ran it"),
             [tag("p", note, class_="note") for note in run.notes], class_="graph",
         )  # fmt: skip
-    title = "Program" if run.number >= 0 else "Looked up at the mark"
+    title = (
+        "Evidence for the claims"
+        if run.checking
+        else "Program"
+        if run.number >= 0
+        else "Looked up at the mark"
+    )
     body = tag("div", tag("ol", rows, class_="lines"), graph, class_="run")
     return _block(event, title, body, class_="block program")
 
@@ -180,7 +163,14 @@ def _node_lights(number: int, node: Mapping[str, Any], run: Run) -> str:
 
 
 def _line(
-    number: int, line: int, text: str, nodes: Sequence[int], place: int, step: Mapping[str, Any] | None, stage: Stage
+    number: int,
+    line: int,
+    text: str,
+    nodes: Sequence[int],
+    place: int,
+    step: Mapping[str, Any] | None,
+    run: Run,
+    stage: Stage,
 ) -> Markup:
     keys = [f"r{number}l{line}"] if line else []
     lights = [*keys, *(f"r{number}n{n}" for n in nodes)]
@@ -192,14 +182,14 @@ def _line(
         key = f"r{number}s{place}"
         says = f"{step.get('name')}: {step.get('shown') or status}"
         found = regions_of(step.get("value"), step)
-        if stage.put(key, found, says, lights):
+        if stage.put(key, found, says, lights) and not run.checking:
             stage.default = key
         hashes = pictures_of(step.get("value"))
-        cuts = [cut for content in hashes if (cut := _cut(content, stage)) is not None]
+        cuts = [cut for content in hashes if (cut := cut_out(content, stage)) is not None]
         if cuts and not found:
             stage.put(key, cuts, says, lights)
         lights.append(key)
-        result = [_value(step), _thumbs(hashes, stage, lights), _chips(step)]
+        result = [value_of(step), thumbs(hashes, stage, lights), chips_of(step)]
         if step.get("error"):
             result.append(tag("p", str(step["error"]), class_="error"))
     button = tag(
@@ -210,46 +200,6 @@ def _line(
         "li", button, tag("div", result, class_="result") if result else None, data_key=" ".join(keys) or None,
         class_=f"line {status}",
     )  # fmt: skip
-
-
-def _value(step: Mapping[str, Any]) -> Markup | None:
-    shown = str(step.get("shown") or "")
-    if not shown:
-        return None
-    long = len(shown) > 200
-    if not long:
-        return tag("span", shown, class_="value", dir="auto")
-    return tag("details", tag("summary", tag("span", f"{shown[:160]} …", class_="value", dir="auto")),
-               tag("pre", json.dumps(step.get("value"), ensure_ascii=False, indent=1)[:20_000], class_="said"))  # fmt: skip
-
-
-def _thumbs(hashes: Sequence[str], stage: Stage, lights: Sequence[str]) -> Markup | None:
-    if not hashes:
-        return None
-    drawn = [stage.album.thumbnail(content) for content in hashes[:_MOST_THUMBS]]
-    more = tag("span", f"and {len(hashes) - _MOST_THUMBS} more", class_="soft") if len(hashes) > _MOST_THUMBS else None
-    return tag("span", drawn, more, class_="thumbs", data_lights=" ".join(lights))
-
-
-def _cut(content: str, stage: Stage) -> Found | None:
-    """Where a picture was cut out of the original, as a dashed box."""
-    row = stage.album.trace.pictures.get(content)
-    if row is None or all(content == asked.hash or row.size == asked.size for asked in stage.album.asked):
-        return None
-    x, y = row.offset
-    return Found((float(x), float(y), float(x + row.size[0]), float(y + row.size[1])), frame=row.frame, dashed=True)
-
-
-def _chips(step: Mapping[str, Any]) -> Markup:
-    status = str(step.get("status", ""))
-    chips = [tag("span", status, class_=f"chip {status}")]
-    if step.get("cached") and status != "cached":
-        chips.append(tag("span", "from the cache", class_="chip cached"))
-    elif status not in ("skipped", "cached"):
-        chips.append(tag("span", milliseconds(step.get("ms")), class_="chip"))
-    if isinstance(step.get("batch"), int) and step["batch"] > 1:
-        chips.append(tag("span", f"batch of {step['batch']}", class_="chip"))
-    return tag("span", chips, class_="chips")
 
 
 def _calls(calls: Sequence[Event], trace: Trace, stage: Stage) -> Markup:
@@ -266,7 +216,11 @@ def _calls(calls: Sequence[Event], trace: Trace, stage: Stage) -> Markup:
         key = f"c{event.seq}"
         seen = observations.get(str(data.get("id")))
         arguments = data.get("arguments")
-        given = ", ".join(f"{k}={v!r}" for k, v in arguments.items()) if isinstance(arguments, Mapping) else str(arguments)
+        given = (
+            ", ".join(f"{k}={v!r}" for k, v in arguments.items())
+            if isinstance(arguments, Mapping)
+            else str(arguments)
+        )
         text = f"{data.get('tool')}({given})"
         lights = [key]
         result: list[Markup | None] = [tag("span", "no observation", class_="chip skipped")]
@@ -282,11 +236,13 @@ def _calls(calls: Sequence[Event], trace: Trace, stage: Stage) -> Markup:
             name = tag("code", str(seen["name"]), " = ") if seen.get("name") else None
             result = [
                 tag("span", name, str(seen.get("shown", "")), class_="value" if seen.get("ok") else "error", dir="auto"),
-                _thumbs(pictures_of(seen.get("value")), stage, lights), _chips({**seen, "status": status}),
+                thumbs(pictures_of(seen.get("value")), stage, lights), chips_of({**seen, "status": status}),
             ]  # fmt: skip
         button = tag("button", tag("span", "·", class_="no"), tag("code", highlight(text)), type="button", class_="code",
                      data_lights=" ".join(lights), data_says=says[:300])  # fmt: skip
-        rows.append(tag("li", button, tag("div", result, class_="result"), data_key=key, class_=f"line {status}"))
+        rows.append(
+            tag("li", button, tag("div", result, class_="result"), data_key=key, class_=f"line {status}")
+        )
     title = "Tool call" if len(calls) == 1 else f"{len(calls)} tool calls together"
     said = [tag("blockquote", text, dir="auto") for text in thoughts]
     return _block(calls[0], title, said, tag("ol", rows, class_="lines"), class_="block program")
@@ -321,56 +277,46 @@ def _questions(trace: Trace, first: Event, stage: Stage) -> Markup:
 
     tree = [branch(name) for name in children.get("", ()) if name not in drawn]
     tree += [branch(name) for name in asked if name not in drawn]
-    stray = [tag("li", tag("p", f"{name}: {data.get('text')}", class_="finding")) for name, data in findings.items() if name not in asked]
+    stray = [
+        tag("li", tag("p", f"{name}: {data.get('text')}", class_="finding"))
+        for name, data in findings.items()
+        if name not in asked
+    ]
     return _block(first, "Sub-questions", tag("ul", tree, stray, class_="tree"))
 
 
 def _fallback(event: Event) -> Markup:
     data = event.data
     title = f"{data.get('from')} came to nothing; {data.get('to')} is tried"
-    return _block(event, title, tag("p", str(data.get("why", "")), class_="soft", dir="auto"), class_="block fall")
+    return _block(
+        event, title, tag("p", str(data.get("why", "")), class_="soft", dir="auto"), class_="block fall"
+    )
 
 
 def _error(event: Event) -> Markup:
     data = event.data
     trail = data.get("traceback")
-    folded = tag("details", tag("summary", "Traceback"), tag("pre", str(trail), class_="said")) if trail else None
+    folded = (
+        tag("details", tag("summary", "Traceback"), tag("pre", str(trail), class_="said")) if trail else None
+    )
     where = f"Error in {data['where']}" if data.get("where") else "Error"
-    return _block(event, where, tag("p", str(data.get("message", "")), class_="error", dir="auto"), folded, class_="block bad")
+    return _block(
+        event,
+        where,
+        tag("p", str(data.get("message", "")), class_="error", dir="auto"),
+        folded,
+        class_="block bad",
+    )
 
 
 def _raw(event: Event) -> Markup:
     """A kind of event that this reader does not know."""
     text = json.dumps(dict(event.data), ensure_ascii=False, indent=1)
-    return _block(event, event.kind, tag("details", tag("summary", "as recorded"), tag("pre", text[:20_000], class_="said")))
+    return _block(
+        event,
+        event.kind,
+        tag("details", tag("summary", "as recorded"), tag("pre", text[:20_000], class_="said")),
+    )
 
 
 _SIMPLE: dict[str, Callable[[Event], Markup]] = {"thought": _thought, "fallback": _fallback, "error": _error}
-
-
-def code_block(text: str) -> Markup:
-    return tag("pre", highlight(text), class_="said code")
-
-
-def highlight(text: str) -> Markup:
-    """Program text with its strings, numbers, ops and names marked."""
-    parts: list[Markup] = []
-    at = 0
-    for match in _CODE.finditer(text):
-        parts.append(escape(text[at : match.start()]))
-        parts.append(tag("i", match[0], class_=f"t-{match.lastgroup}"))
-        at = match.end()
-    return join(parts, escape(text[at:]))
-
-
-def seconds(ms: float) -> str:
-    return f"{ms / 1000:.2f} s" if ms < 100_000 else f"{ms / 1000:.0f} s"
-
-
-def milliseconds(ms: Any) -> str:
-    """A duration in as many digits as matter."""
-    if not isinstance(ms, int | float):
-        return "– ms"
-    if ms >= 10_000:
-        return f"{ms / 1000:.1f} s"
-    return f"{ms:.0f} ms" if ms >= 10 else f"{ms:.1f} ms" if ms >= 0.05 else "0 ms"

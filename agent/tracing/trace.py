@@ -66,7 +66,10 @@ def _window(values: Sequence[Any]) -> tuple[int, int, int, int]:
 
 @dataclass(slots=True)
 class Run:
-    """One program as it ran: its text, its graph and its steps, in order. `number` is the program's own in the trace."""
+    """One program as it ran: its text, its graph and its steps, in order. `number` is the program's own in the trace.
+
+    `checking` marks steps that gathered evidence for the claims of a draft; they have no text of their own.
+    """
 
     number: int
     seq: int
@@ -75,6 +78,7 @@ class Run:
     edges: Sequence[Sequence[int]] = ()
     notes: Sequence[str] = ()
     steps: list[Mapping[str, Any]] = field(default_factory=list)
+    checking: bool = False
 
 
 @dataclass
@@ -119,7 +123,9 @@ class Trace:
     @property
     def mode(self) -> str:
         """The mode that answered, else the one that was chosen."""
-        return str(self.last("answer").get("mode") or self.last("mode").get("chosen") or self.ask.get("mode", ""))
+        return str(
+            self.last("answer").get("mode") or self.last("mode").get("chosen") or self.ask.get("mode", "")
+        )
 
     @property
     def status(self) -> str:
@@ -141,9 +147,13 @@ class Trace:
         runs: list[Run] = []
         latest: dict[int, Run] = {}
         plan = ""
+        checking = False
         for event in self.events:
             data = event.data
-            if event.kind == "plan" and data.get("ok"):
+            if event.kind == "draft":  # what is looked up from here on is evidence for or against it
+                latest.clear()
+                plan, checking = "", True
+            elif event.kind == "plan" and data.get("ok"):
                 plan = str(data.get("program", ""))
             elif event.kind == "graph":
                 number = int(number_of(data.get("program")))
@@ -156,7 +166,7 @@ class Trace:
             elif event.kind == "step":
                 number = int(number_of(data.get("program")))
                 if number not in latest:
-                    latest[number] = Run(number, event.seq, plan)
+                    latest[number] = Run(number, event.seq, plan, checking=checking)
                     runs.append(latest[number])
                 latest[number].steps.append(data)
         return runs

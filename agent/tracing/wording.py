@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from itertools import pairwise
 from typing import Any
 
 # words, or single letters of scripts that are written without spaces
@@ -36,25 +37,31 @@ def word_diff(before: str, after: str) -> list[Piece]:
     return pieces
 
 
-def edited(draft: str, claims: Sequence[Mapping[str, Any]], edits: Sequence[Mapping[str, Any]]) -> list[Piece]:
+def edited(
+    draft: str, claims: Sequence[Mapping[str, Any]], edits: Sequence[Mapping[str, Any]]
+) -> list[Piece]:
     """The draft in pieces, each with the claims made there, and every edit where it was made.
 
     Spans that do not lie in the text, and edits that overlap an earlier one, are left out.
     """
-    spans = [(span, str(c.get("id", ""))) for c in claims if (span := _span(c.get("span"), draft)) is not None]
+    spans = [
+        (span, str(c.get("id", ""))) for c in claims if (span := _span(c.get("span"), draft)) is not None
+    ]
     changes: list[tuple[tuple[int, int], str, tuple[str, ...]]] = []
     end = 0
     for edit in sorted(edits, key=lambda e: _span(e.get("span"), draft) or (0, 0)):
         span = _span(edit.get("span"), draft)
         if span is not None and span[0] >= end:
-            changes.append((span, str(edit.get("after", "")), tuple(str(c) for c in edit.get("claims") or ())))
+            changes.append(
+                (span, str(edit.get("after", "")), tuple(str(c) for c in edit.get("claims") or ()))
+            )
             end = span[1]
     cuts = {0, len(draft)}
-    for span, *_ in [*spans, *changes]:
-        cuts.update(span)
+    for place in [*(span for span, _ in spans), *(change[0] for change in changes)]:
+        cuts.update(place)
     places = sorted(cuts)
     pieces: list[Piece] = []
-    for start, stop in zip(places, places[1:], strict=False):
+    for start, stop in pairwise(places):
         about = tuple(name for (a, b), name in spans if a <= start and stop <= b)
         gone = next((c for c in changes if c[0][0] <= start and stop <= c[0][1]), None)
         about = tuple(dict.fromkeys((*about, *(gone[2] if gone else ()))))

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import SightlineError
-from ...tools.values import Image, pixel_hash
+from ...tools.values import Image, digest, pixel_hash
 from ..events import Event
 from .blobs import Blobs
 from .index import Index
@@ -65,7 +65,11 @@ class TraceWriter:
                 self._write(event.to_json())
                 if event.kind in ("ask", "end"):
                     self._done(self)
-            except (OSError, sqlite3.Error, SightlineError) as error:
+            except (
+                OSError,
+                RuntimeError,
+                sqlite3.Error,
+            ) as error:  # RuntimeError: the store was closed meanwhile
                 self._give_up(error)
 
     def close(self) -> None:
@@ -80,6 +84,7 @@ class TraceWriter:
             except (OSError, SightlineError) as error:
                 self._give_up(error)
             finally:
+                self.usable = False
                 self._file.close()
                 self._originals.clear()
 
@@ -95,7 +100,14 @@ class TraceWriter:
         return {row.blob for row in self._rows.values()}
 
     def _keep(self, image: Image) -> None:
-        row = self._row(image)
+        try:
+            row = self._row(image)
+        except (
+            OSError,
+            SightlineError,
+        ) as error:  # a cached picture that is gone, a file that changed meanwhile
+            _LOG.warning("trace %s goes on without the picture %s: %s", self.trace, image.hash[:8], error)
+            return
         self._rows[image.hash] = row
         self._write({"picture": row.to_json()})
         if row.window is None:
@@ -106,14 +118,11 @@ class TraceWriter:
     def _row(self, image: Image) -> PictureRow:
         """Where the pixels will lie: a crop of one of the question's pictures is a window of its blob."""
         original = self._originals.get(image.picture)
-        if original is not None and image is not original:
-            x1, y1, x2, y2 = (int(v) for v in original.local(image.extent))
-            same = original.pixels[y1:y2, x1:x2] if min(x1, y1) >= 0 else image.pixels[:0]
-            if np.array_equal(same, image.pixels):
-                return PictureRow(
-                    image.hash, self._rows[original.hash].blob, image.size, image.offset, image.picture,
-                    (x1, y1, x2, y2), image.source,
-                )  # fmt: skip
+        kept = self._rows.get(original.hash) if original is not None else None
+        if original is not None and kept is not None and (window := _window_of(image, original)) is not None:
+            return PictureRow(
+                image.hash, kept.blob, image.size, image.offset, image.picture, window, image.source
+            )  # fmt: skip
         blob = pixel_hash(image.pixels)
         return PictureRow(image.hash, blob, image.size, image.offset, image.picture, None, image.source)
 
@@ -136,6 +145,18 @@ class TraceWriter:
         if self.usable:
             _LOG.warning("trace %s is not written any further: %s", self.trace, error)
         self.usable = False
+
+
+def _window_of(image: Image, original: Image) -> tuple[int, int, int, int] | None:
+    """The part of `original` whose pixels `image` has; None where it was changed or lies elsewhere."""
+    x1, y1, x2, y2 = (int(v) for v in original.local(image.extent))
+    if min(x1, y1) < 0 or x2 > original.width or y2 > original.height:
+        return None
+    if image.hash == digest(
+        original.hash, f"crop {x1} {y1} {x2} {y2}"
+    ):  # `Image.crop`: no pixel need be looked at
+        return x1, y1, x2, y2
+    return (x1, y1, x2, y2) if np.array_equal(original.pixels[y1:y2, x1:x2], image.pixels) else None
 
 
 def plain(value: Any) -> Any:

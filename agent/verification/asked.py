@@ -59,7 +59,9 @@ def turned(word: str) -> str:
 
 def _as_statement(question: str) -> str:
     """ "Is there a dog in the picture?" -> "There is a dog in the picture."; "Is the car red?" -> "The car is red."."""
-    text = re.sub(r"^\s*please\s+(?:answer\s*:?\s*)?", "", question.strip(), flags=re.IGNORECASE).rstrip("? 。？")
+    text = re.sub(r"^\s*please\s+(?:answer\s*:?\s*)?", "", question.strip(), flags=re.IGNORECASE).rstrip(
+        "? 。？"
+    )
     match = re.match(r"(is|are|was|were)\s+there\s+(.*)", text, re.IGNORECASE | re.DOTALL)
     if match:
         return f"There {match[1].lower()} {match[2]}."
@@ -68,7 +70,11 @@ def _as_statement(question: str) -> str:
         return f"There is {match[1]}."
     match = re.match(r"(is|are)\s+(.*)", text, re.IGNORECASE | re.DOTALL)
     if not match:
-        return re.sub(r"(?:有没有|是否有)", "有", text).rstrip("吗") + "。" if re.search(r"[一-鿿]", text) else text
+        return (
+            re.sub(r"(?:有没有|是否有)", "有", text).rstrip("吗") + "。"
+            if re.search(r"[一-鿿]", text)
+            else text
+        )
     # the verb goes behind the first noun phrase
     from .parsing import sentences
 

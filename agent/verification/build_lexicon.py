@@ -90,7 +90,8 @@ def _nouns(folder: Path, counts: dict[str, int]) -> tuple[list[str], list[str]]:
             queue += wider.get(offset, [])
     number = {offset: i for i, offset in enumerate(sorted(used))}
     things = [
-        f"{files[offset]}\t{','.join(str(number[w]) for w in wider.get(offset, []))}" for offset in sorted(used)
+        f"{files[offset]}\t{','.join(str(number[w]) for w in wider.get(offset, []))}"
+        for offset in sorted(used)
     ]
     words = []
     for lemma, own in sorted(senses.items()):

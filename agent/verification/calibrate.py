@@ -1,12 +1,12 @@
 """Fits what evidence is worth from pictures with known objects, and writes it with its provenance.
 
     python -m sightline.agent.verification.calibrate --records coco_recorded_dev.jsonl --out calibration/recorded.json \\
-        [--captions llava15_greedy_captions.jsonl --objects llava15_objects.json] [--boxes annotations.json ...]
+        [--captions llava15_greedy_captions.jsonl --objects llava15_objects.json] [--all]
 
 Existence: of pictures divided in two by seed, one half. What the closed detector saw is there with a chance counted on that
-half; what it did not see is there by a ridge logistic model over the tagger's word, how well the class goes with what was
-seen, how far the class can be trusted in captions of this kind, and how much was seen at all. Thresholds are the largest
-that lose no more true objects than allowed, in cross-validation over pictures.
+half; what it did not see is there by a ridge logistic model over the tagger's word, how far the class can be trusted in
+captions of this kind, how much was seen at all, and the wording. Thresholds are the largest that lose no more true objects
+than allowed, in cross-validation over pictures.
 """
 
 from __future__ import annotations
@@ -28,8 +28,14 @@ from .recorded import PACK, Sample, halves, read_rows, recorded_models, samples
 from .reliability import Reliability, Thresholds, shipped
 from .verdicts import class_of
 
-FEATURES = ("open_vocabulary.exact", "open_vocabulary.wide", "answer", "together", "class", "kinds", "log kinds")
-LOST = {"caption": 0.015, "answer": 0.02}  # of the true objects named, or of the true yes: what a threshold may cost
+FEATURES = (
+    "open_vocabulary.exact", "open_vocabulary.wide", "class", "kinds", "answer", "answer.beside", "answer.short",
+    "told.wide", "told.kinds", "told.first",
+)  # fmt: skip
+LOST = {
+    "caption": 0.02,
+    "answer": 0.025,
+}  # of the true objects named, or of the true yes: what a threshold may cost
 RIDGE = 3.0
 
 
@@ -43,27 +49,15 @@ def class_trust(captions: Path, objects: Path, without: set[str]) -> dict[str, f
         image = str(row["image_id"])
         if image in without or image not in truth:
             continue
-        named = {class_of(c.entities[0]) for c in extract(row["caption"]).claims if c.kind == "existence" and c.polarity}
+        named = {
+            class_of(c.entities[0])
+            for c in extract(row["caption"]).claims
+            if c.kind == "existence" and c.polarity
+        }
         for name in named & set(COCO_CLASSES):
             totals[name] = totals.get(name, 0) + 1
             hits[name] = hits.get(name, 0) + (name in truth[image])
     return {name: round(odds, 3) for name, odds in fitting.shrunk_log_odds(hits, totals).items()}
-
-
-def object_sets(paths: Sequence[Path], without: set[str]) -> list[set[str]]:
-    """The objects of each picture, from COCO instances or from {"id": [names]}."""
-    sets: list[set[str]] = []
-    for path in paths:
-        data = json.loads(path.read_text("utf-8"))
-        if "annotations" not in data:
-            sets += [set(names) & set(COCO_CLASSES) for image, names in data.items() if image not in without]
-            continue
-        names = {row["id"]: row["name"] for row in data["categories"]}
-        held: dict[int, set[str]] = {row["id"]: set() for row in data["images"]}
-        for row in data["annotations"]:
-            held[row["image_id"]].add(names[row["category_id"]])
-        sets += [one & set(COCO_CLASSES) for one in held.values()]
-    return sets
 
 
 def fit(
@@ -131,12 +125,17 @@ def largest(p: np.ndarray, y: np.ndarray, spare: float) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--records", type=Path, required=True, help="rows with image, detr, ram, caption, objects, pope")
-    parser.add_argument("--captions", type=Path, help="logged captions of other pictures, for how far a class can be trusted")
+    parser.add_argument(
+        "--records", type=Path, required=True, help="rows with image, detr, ram, caption, objects, pope"
+    )
+    parser.add_argument(
+        "--captions", type=Path, help="logged captions of other pictures, for how far a class can be trusted"
+    )
     parser.add_argument("--objects", type=Path, help="their true objects")
-    parser.add_argument("--boxes", type=Path, nargs="*", default=[], help="COCO instances of other pictures, for what meets what")
     parser.add_argument("--seed", type=int, default=0, help="of the division in two")
-    parser.add_argument("--all", action="store_true", help="fit on every picture, where another file is reported on")
+    parser.add_argument(
+        "--all", action="store_true", help="fit on every picture, where another file is reported on"
+    )
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "calibration" / f"{PACK}.json")
     given = parser.parse_args()
     rows = read_rows(given.records)
@@ -145,11 +144,9 @@ def main() -> None:
         chosen, held = sorted({row["image"] for row in rows}), []
     own = {str(int(Path(row["image"]).stem.rpartition("_")[2])) for row in rows}
     calibration = [row for row in rows if row["image"] in set(chosen)]
-    sets = object_sets([*given.boxes, *([given.objects] if given.objects else [])], own)
-    sets += [set(row["objects"]) & set(COCO_CLASSES) for row in calibration]
     default = shipped("default")
     base = replace(
-        default, name=PACK, both=True, absence=("detector",), kinds=("existence",), together=fitting.together(sets),
+        default, name=PACK, both=True, absence=("detector",), kinds=("existence",),
         classes=class_trust(given.captions, given.objects, own) if given.captions and given.objects else {},
     )  # fmt: skip
     told = {
@@ -157,13 +154,15 @@ def main() -> None:
         "fitted_on": f"{len(calibration)} of {len(rows)} pictures of {given.records.name}, divided by seed {given.seed}",
         "pictures": chosen, "reported_on": held,
         "class_trust": f"{given.captions.name}, without these pictures" if given.captions else "",
-        "together": [p.name for p in given.boxes] + ([given.objects.name] if given.objects else []) + ["the calibration half"],
-        "together_pictures": len(sets), "features": list(FEATURES), "ridge": RIDGE, "allowed_loss": LOST,
+        "features": list(FEATURES), "ridge": RIDGE, "allowed_loss": LOST,
     }  # fmt: skip
     fitted, report = fit(calibration, base, Engine(recorded_models(given.records)), told)
     given.out.write_text(json.dumps(fitted.to_json(), indent=1) + "\n", "utf-8")
     print(json.dumps({k: v for k, v in report.items() if k != "risk_coverage"}, indent=1))
-    print({k: (t.contradict, t.support) for k, t in fitted.thresholds.items() if k in ("existence", "answer")}, given.out)
+    print(
+        {k: (t.contradict, t.support) for k, t in fitted.thresholds.items() if k in ("existence", "answer")},
+        given.out,
+    )
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from functools import cache
+from itertools import pairwise
 
 from ...mllm.scenes.vocabulary import COLOR_ZH
 from ..planner_data.lexicon import chinese_nouns
@@ -74,11 +75,15 @@ def extract_chinese(text: str) -> Extraction:
                     found.claim("count", span, (known.id,), number, value=str(count))
             if match["color"]:
                 span = (sentence.start + match.start("color"), sentence.start + match.end("color"))
-                found.claim("attribute", span, (known.id,), number, value=back[match["color"]], aspect="color")
+                found.claim(
+                    "attribute", span, (known.id,), number, value=back[match["color"]], aspect="color"
+                )
             for group in ("size", "size2"):
                 if match[group]:
                     span = (sentence.start + match.start(group), sentence.start + match.end(group))
-                    found.claim("attribute", span, (known.id,), number, value=_SIZES[match[group]], aspect="size")
+                    found.claim(
+                        "attribute", span, (known.id,), number, value=_SIZES[match[group]], aspect="size"
+                    )
             placed.append((start, end, known.id))
         _relations(found, number, placed)
         for quote in re.finditer(r"[“\"「]([^”\"」]+)[”\"」]", piece):
@@ -102,7 +107,7 @@ def _number(told: str | None) -> int | None:
 
 def _relations(found: Extraction, number: int, placed: list[tuple[int, int, int]]) -> None:
     """ "A在B的左边": what stands before 在 to what stands behind it."""
-    for (_, end, one), (start, stop, two) in zip(placed, placed[1:], strict=False):
+    for (_, end, one), (start, stop, two) in pairwise(placed):
         between = found.text[end:start]
         if not re.fullmatch(r"(?:正)?(?:坐|站|放|躺|停|趴)?在(?:这|那)?[一]?", between):
             continue

@@ -24,7 +24,9 @@ def is_plain(found: Extraction) -> bool:
     return not is_chinese(found.text)
 
 
-def edit_chinese(found: Extraction, wrong: Sequence[Claim], verdicts: Mapping[str, Verdict], draft: Draft) -> None:
+def edit_chinese(
+    found: Extraction, wrong: Sequence[Claim], verdicts: Mapping[str, Verdict], draft: Draft
+) -> None:
     """Gather the edits for the contradicted claims."""
     text = found.text
     gone = {c.id for c in wrong if c.kind == "existence" and c.polarity and not verdicts[c.id].instead}

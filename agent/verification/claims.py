@@ -98,7 +98,9 @@ class Extraction:
     roles: dict[tuple[int, int], Role] = field(default_factory=dict)
     by_chunk: dict[tuple[int, int], list[int]] = field(default_factory=dict)  # entity ids named in a chunk
 
-    def claim(self, kind: Kind, span: Span, refs: tuple[int, ...], sentence: int, **more: Any) -> Claim | None:
+    def claim(
+        self, kind: Kind, span: Span, refs: tuple[int, ...], sentence: int, **more: Any
+    ) -> Claim | None:
         if any(c.kind == kind and c.span == span and c.refs == refs for c in self.claims):
             return None
         made = Claim(
@@ -124,7 +126,9 @@ def extract(text: str) -> Extraction:
 _SKIP_VERBS = frozenset(
     "be have do show feature depict include contain display capture seem appear look see".split()
 )
-_HOLDERS = frozenset("show feature depict include contain display capture see showcase portray reveal have".split())
+_HOLDERS = frozenset(
+    "show feature depict include contain display capture see showcase portray reveal have".split()
+)
 
 
 class _Reader:
@@ -239,14 +243,35 @@ class _Reader:
 
     def _antecedent(self, chunk: Chunk) -> tuple[int, ...]:
         word = chunk.word
-        if word in ("there", "here", "what", "nothing", "nobody", "none", "you", "i", "we", "us", "me", "this", "these"):
+        if word in (
+            "there",
+            "here",
+            "what",
+            "nothing",
+            "nobody",
+            "none",
+            "you",
+            "i",
+            "we",
+            "us",
+            "me",
+            "this",
+            "these",
+        ):
             return ()
         plural = word in ("they", "them", "themselves", "others", "those", "ones")
         person = word in ("he", "him", "himself", "she", "herself")
+        topic = self._topic() if self.chunks[0] is chunk else None
+        if topic is not None and topic.plural == plural and _may_be(topic.name, word, person):
+            return (topic.id,)
         for entity in reversed(self.found.entities):
             if not entity.visible or entity.denied:
                 continue
-            if person and not lexical.kind_of(entity.name, "person") and not lexical.kind_of(entity.name, "animal"):
+            if (
+                person
+                and not lexical.kind_of(entity.name, "person")
+                and not lexical.kind_of(entity.name, "animal")
+            ):
                 continue
             if plural != entity.plural and not (plural and entity.number != 1 and not person):
                 if plural:
@@ -259,6 +284,23 @@ class _Reader:
                 continue
             return (entity.id,)
         return ()
+
+    def _topic(self) -> Entity | None:
+        """What the sentence before was about: its subject, which a pronoun that opens the next one takes up."""
+        for (sentence, _), role in sorted(self.found.roles.items()):
+            if sentence == self.number - 1 and role.kind in ("subject", "there"):
+                ids = next(
+                    (
+                        self.found.by_chunk[k]
+                        for k, r in sorted(self.found.roles.items())
+                        if r is role and k in self.found.by_chunk
+                    ),
+                    [],
+                )
+                if ids and self.found.entities[ids[-1]].visible and not self.found.entities[ids[-1]].denied:
+                    return self.found.entities[ids[-1]]
+                return None
+        return None
 
     def _aux(self, i: int, chunk: Chunk) -> None:
         self._close_verb(i)
@@ -307,7 +349,9 @@ class _Reader:
 
     def _verb(self, i: int, chunk: Chunk) -> None:
         self._close_verb(i)
-        previous = next((self.chunks[k] for k in range(i - 1, -1, -1) if self.chunks[k].kind not in ("adv", "adj")), None)
+        previous = next(
+            (self.chunks[k] for k in range(i - 1, -1, -1) if self.chunks[k].kind not in ("adv", "adj")), None
+        )
         if previous is not None and previous.kind == "np" and chunk.form in ("ing", "ed", "base"):
             self.doer = self.last
             if chunk.form == "base" and self.role.kind == "subject":
@@ -337,7 +381,11 @@ class _Reader:
         previous = self.chunks[i - 1] if i else None
         if after_verb and self.verb is not None:
             source, first = self.doer, self.verb
-        elif previous is not None and previous.kind == "comma" and word in ("with", "including", "such as", "featuring", "without"):
+        elif (
+            previous is not None
+            and previous.kind == "comma"
+            and word in ("with", "including", "such as", "featuring", "without")
+        ):
             source, first = (self.last if word in ("including", "such as") else self.subject or self.last), i
         elif previous is not None and previous.kind in ("aux", "neg", "adj"):
             source, first = self.subject or self.last, i
@@ -376,7 +424,12 @@ class _Reader:
         known = self._known(chunk)
         if known is None:
             known = Entity(
-                len(self.found.entities), chunk.name, chunk.plural, chunk.number, chunk.least, self._is_visible(chunk)
+                len(self.found.entities),
+                chunk.name,
+                chunk.plural,
+                chunk.number,
+                chunk.least,
+                self._is_visible(chunk),
             )
             self.found.entities.append(known)
         known.mentions.append(Mention(span, self.number, i))
@@ -407,7 +460,10 @@ class _Reader:
 
     def _known(self, chunk: Chunk) -> Entity | None:
         """An entity named before, for a definite noun phrase that names it again."""
-        definite = chunk.determiner in ("the", "this", "that", "these", "those", "both", "all", "each") or chunk.owner
+        definite = (
+            chunk.determiner in ("the", "this", "that", "these", "those", "both", "all", "each")
+            or chunk.owner
+        )
         if not definite and not (chunk.determiner == "" and chunk.plural):
             return None
         for entity in reversed(self.found.entities):
@@ -417,8 +473,8 @@ class _Reader:
             return None
         for entity in reversed(self.found.entities):
             if entity.visible and not entity.denied and entity.plural == chunk.plural and " " not in chunk.name and (
-                entity.name.endswith(f" {chunk.name}") or chunk.name in ("animal", "vehicle", "person", "bird", "player")
-                and lexical.kind_of(entity.name, chunk.name)
+                entity.name.endswith(f" {chunk.name}") or (chunk.name in ("animal", "vehicle", "person", "bird", "player")
+                and lexical.kind_of(entity.name, chunk.name))
             ):  # fmt: skip
                 return entity
         return None
@@ -433,18 +489,22 @@ class _Reader:
         if denied and len(entity.mentions) == 1:
             entity.denied = True
         if len(entity.mentions) == 1 and entity.visible:
-            self.found.claim("existence", (chunk.start, chunk.end), ids[-1:], self.number, polarity=not denied)
+            self.found.claim(
+                "existence", (chunk.start, chunk.end), ids[-1:], self.number, polarity=not denied
+            )
         if not entity.visible:
             if self.role.kind == "object" and self.role.source and not self._holds_picture():
                 span = (self.chunks[self.role.first].start, chunk.end)
                 self.found.claim("other", span, self.role.source[:1], self.number, value=self.role.word)
-        elif not denied:
-            if chunk.number is not None and chunk.number_tokens and not _same(chunk.number_tokens, chunk.measure):
-                span = (chunk.number_tokens[0].start, chunk.number_tokens[-1].end)
-                if chunk.number_tokens[-1].low == "of":
-                    span = (span[0], chunk.number_tokens[-1].end)
-                value = f"{chunk.number}{'+' if chunk.least else ''}"
-                self.found.claim("count", span, ids[-1:], self.number, value=value)
+        elif (
+            not denied
+            and chunk.number is not None
+            and chunk.number_tokens
+            and not _same(chunk.number_tokens, chunk.measure)
+        ):
+            span = (chunk.number_tokens[0].start, chunk.number_tokens[-1].end)
+            value = f"{chunk.number}{'+' if chunk.least else ''}"
+            self.found.claim("count", span, ids[-1:], self.number, value=value)
         if entity.visible:
             for token in chunk.modifiers:
                 if token.text[0].isalpha() and token.low not in self.words["plain_modifiers"] and (
@@ -459,7 +519,9 @@ class _Reader:
 
     def _holds_picture(self) -> bool:
         """Whether the verb only says that the picture shows something."""
-        return self.role.word in _HOLDERS and not any(self.found.entities[r].visible for r in self.role.source)
+        return self.role.word in _HOLDERS and not any(
+            self.found.entities[r].visible for r in self.role.source
+        )
 
     def _relate(self, i: int, chunk: Chunk, ids: tuple[int, ...]) -> None:
         role = self.role
@@ -480,7 +542,12 @@ class _Reader:
             value = role.word
         for source in sources:
             self.found.claim(
-                "relation", (start, chunk.end), (source, ids[-1]), self.number, value=value, polarity=not self.negative
+                "relation",
+                (start, chunk.end),
+                (source, ids[-1]),
+                self.number,
+                value=value,
+                polarity=not self.negative,
             )
 
     def _attribute(self, span: Span, word: str, about: tuple[int, ...]) -> None:
@@ -505,7 +572,12 @@ class _Reader:
             self.verb = None
             return
         about = self.doer[:1]
-        if about and not self.infinitive and chunk.word not in _SKIP_VERBS and self.found.entities[about[0]].visible:
+        if (
+            about
+            and not self.infinitive
+            and chunk.word not in _SKIP_VERBS
+            and self.found.entities[about[0]].visible
+        ):
             self._attribute((chunk.start, chunk.end), chunk.tokens[0].low, about)
         self.verb = None
 
@@ -514,6 +586,12 @@ _PLACES = frozenset(
     "on in at near behind under above below beneath beside inside outside over between among against onto into atop "
     "underneath alongside amid with".split()
 ) | {"next to", "in front of", "left of", "right of", "opposite", "surrounded by", "attached to"}
+
+
+def _may_be(name: str, pronoun: str, person: bool) -> bool:
+    """Whether a pronoun may stand for a thing: "it" for no person, "he" for people and animals alone."""
+    human = lexical.kind_of(name, "person")
+    return human or lexical.kind_of(name, "animal") if person else not (human and pronoun == "it")
 
 
 def _same(tokens: list[Any], others: list[Any]) -> bool:

@@ -21,7 +21,13 @@ from .verdicts import Verdict
 
 BOXES = 12  # boxes written behind one mention
 
-_PHRASES = {"left": "to the left of", "right": "to the right of", "above": "above", "below": "below", "near": "near"}
+_PHRASES = {
+    "left": "to the left of",
+    "right": "to the right of",
+    "above": "above",
+    "below": "below",
+    "near": "near",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +40,12 @@ class Edit:
     claims: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
-        return {"span": list(self.span), "before": self.before, "after": self.after, "claims": list(self.claims)}
+        return {
+            "span": list(self.span),
+            "before": self.before,
+            "after": self.after,
+            "claims": list(self.claims),
+        }
 
 
 @dataclass(slots=True)
@@ -159,8 +170,17 @@ class _Editor:
         start, end = claim.span
         before = self.draft.text[start:end]
         told = inflection.number_word(number, before)
-        if start > chunk.start and self.draft.text[chunk.start : start].strip().lower() in ("the", "all", "both", "these"):
-            start = start if self.draft.text[chunk.start : start].strip().lower() in ("the", "these") else chunk.start
+        if start > chunk.start and self.draft.text[chunk.start : start].strip().lower() in (
+            "the",
+            "all",
+            "both",
+            "these",
+        ):
+            start = (
+                start
+                if self.draft.text[chunk.start : start].strip().lower() in ("the", "these")
+                else chunk.start
+            )
         self.draft.put((start, end), told, [claim.id])
         if mention.pronoun or not chunk.head:
             return
@@ -267,7 +287,14 @@ class _Editor:
                 return
             first = role.first
         chunk = structure.chunks[first]
-        prep = next((c for c in structure.chunks[first : first + 3] if c.kind == "prep"), None)
+        after = first + 1
+        while (
+            chunk.kind == "verb" and after < len(structure.chunks) and structure.chunks[after].kind == "adv"
+        ):
+            after += 1
+        prep = chunk if chunk.kind == "prep" else None
+        if prep is None and after < len(structure.chunks) and structure.chunks[after].kind == "prep":
+            prep = structure.chunks[after]
         place = instead or "near"
         if prep is None:
             self._replace_verb(structure, first, place, claim)
@@ -277,11 +304,15 @@ class _Editor:
         if place in sides and re.search(rf"\b{sides[place]}\b", words):
             told = re.sub(rf"\b{sides[place]}\b", place, words)
         elif place in ("above", "below") and prep.word in ("over", "under", "beneath", "underneath"):
-            told = "over" if place == "above" and prep.word == "under" else "under" if place == "below" else place
+            told = (
+                "over"
+                if place == "above" and prep.word == "under"
+                else "under"
+                if place == "below"
+                else place
+            )
         else:
             told = _PHRASES.get(place, place)
-        if chunk is not prep and instead == "" and chunk.kind == "verb" and chunk.form == "ing":
-            pass
         if words[0].isupper():
             told = inflection.capitalised(told)
         self.draft.put((prep.start, prep.end), told, [claim.id])
@@ -290,7 +321,9 @@ class _Editor:
         """ "is riding a horse" -> "is near a horse"; "rides a horse" -> "is near a horse"."""
         chunk = structure.chunks[first]
         told = _PHRASES.get(place, place)
-        if chunk.form in ("s", "base") and not (first and structure.chunks[first - 1].kind in ("aux", "prep")):
+        if chunk.form in ("s", "base") and not (
+            first and structure.chunks[first - 1].kind in ("aux", "prep")
+        ):
             told = f"{'is' if chunk.form == 's' else 'are'} {told}"
         self.draft.put((chunk.start, chunk.end), told, [claim.id])
 
@@ -302,7 +335,10 @@ class _Editor:
             self.draft.put((start + 1, end - 1 - len(tail)), instead, [claim.id])
             return
         # what is written there is not what was said, and cannot be read: take the quotation and its verb away
-        match = re.search(r"(?:,)?\s+(?:that\s+)?(?:says?|saying|reads?|reading|written|with the words?|with the text)?\s*$", self.draft.text[:start])
+        match = re.search(
+            r"(?:,)?\s+(?:that\s+)?(?:says?|saying|reads?|reading|written|with the words?|with the text)?\s*$",
+            self.draft.text[:start],
+        )
         low = match.start() if match else start
         self.draft.put((low, end), "", [claim.id])
 
@@ -344,7 +380,13 @@ class _Editor:
         found = negation[-1]
         at = sentence.start + found.start()
         if found[1]:
-            verb = found[2] if found[1] == "do" else inflection.third_person(found[2]) if found[2] != "have" else "has"
+            verb = (
+                found[2]
+                if found[1] == "do"
+                else inflection.third_person(found[2])
+                if found[2] != "have"
+                else "has"
+            )
             self.draft.put((at, sentence.start + found.end()), verb, [claim.id])
         elif found[3]:
             self.draft.put((at, sentence.start + found.end()), found[3], [claim.id])
@@ -359,7 +401,10 @@ class _Editor:
     def _neither(self, structure: Structure, i: int, claim: Claim) -> bool:
         """ "neither a cat nor a dog", one or both of them seen."""
         chunks = structure.chunks
-        nor = next((k for k in range(len(chunks)) if chunks[k].kind in ("neg", "conj") and chunks[k].word == "nor"), None)
+        nor = next(
+            (k for k in range(len(chunks)) if chunks[k].kind in ("neg", "conj") and chunks[k].word == "nor"),
+            None,
+        )
         neither = next((k for k in range(len(chunks)) if chunks[k].tokens[0].low == "neither"), None)
         if nor is None or neither is None or nor + 1 >= len(chunks):
             return False

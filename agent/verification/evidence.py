@@ -50,7 +50,9 @@ class Evidence:
     regions: dict[int, Regions] = field(default_factory=dict)
     looks: dict[int, tuple[Look, ...]] = field(default_factory=dict)
     texts: Regions | None = None  # None: nobody looked for text
-    answers: dict[str, tuple[str, str]] = field(default_factory=dict)  # claim id -> answers to both ways round
+    answers: dict[str, tuple[str, str]] = field(
+        default_factory=dict
+    )  # claim id -> answers to both ways round
     faults: tuple[str, ...] = ()
     passes: int = 0  # detector passes
     programs: tuple[str, ...] = ()
@@ -119,7 +121,9 @@ class Gatherer:
         if closed and not self.both and all(not matched(n, self.vocabulary).classes for n in names):
             closed = False  # it knows nothing of what is claimed
         if asked and not self.both and self._closed is None:
-            asked = [n for n in names if n not in self._opened]  # one pass: the open-vocabulary detector for all names
+            asked = [
+                n for n in names if n not in self._opened
+            ]  # one pass: the open-vocabulary detector for all names
         programs = {}
         if closed and self._closed is None:
             programs["closed"] = _program(("DETECT", {"image": Name("IMAGE")}))
@@ -146,7 +150,11 @@ class Gatherer:
             looks.append(Look("detector", bool(meaning.classes), meaning.relation, best, meaning.classes))
             regions += own
         if entity.name in self._opened:
-            own = list(self._opened[entity.name])
+            # a detector gives one place one of the names asked: what it called a man is a person too
+            own = [
+                r for name, regions_ in self._opened.items() for r in regions_
+                if name == entity.name or lexical.kind_of(name, entity.name)
+            ]  # fmt: skip
             best = max((r.score for r in own), default=0.0)
             looks.append(Look("open_vocabulary", self._knows(entity.name), "same", best, (entity.name,)))
             regions += own
@@ -166,7 +174,11 @@ class Gatherer:
         painted = {c.refs[0] for c in claims if c.kind == "attribute" and c.aspect == "color" and c.refs}
         segments = self._has("segmenter")
         for ref in sorted(painted):
-            bare = [r for r in evidence.regions.get(ref, ()) if r.mask is None and not r.color and r.id not in self._masks]
+            bare = [
+                r
+                for r in evidence.regions.get(ref, ())
+                if r.mask is None and not r.color and r.id not in self._masks
+            ]
             if bare and segments:
                 inputs[f"BOX{ref}"] = Regions(bare)
                 programs[f"mask {ref}"] = _program(
@@ -212,11 +224,13 @@ class Gatherer:
             if claim.kind == "existence" and any(look.covered for look in looks):
                 continue  # a detector has said what it can
             regions = evidence.regions.get(claim.refs[0], Regions()) if claim.refs else Regions()
-            if claim.kind == "relation" and not (geometric(claim.value) is None):
+            if claim.kind == "relation" and geometric(claim.value) is not None:
                 continue
             if claim.kind == "attribute" and not regions:
                 continue
-            asked.append((claim, regions[0] if claim.kind == "attribute" and len(regions) == 1 else None, pair))
+            asked.append(
+                (claim, regions[0] if claim.kind == "attribute" and len(regions) == 1 else None, pair)
+            )
         return asked
 
     def _run(self, programs: dict[str, Program], inputs: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -229,7 +243,9 @@ class Gatherer:
             try:
                 # the compiler's own ops are not in the language, so that a program of theirs is parsed but not checked
                 text = print_program(program)
-                checked[key] = parse(text) if key in ("closed", "open") else steps.check(self.engine, text, given)
+                checked[key] = (
+                    parse(text) if key in ("closed", "open") else steps.check(self.engine, text, given)
+                )
             except SightlineError as error:
                 self.faults.append(str(error))
         if not checked:
@@ -268,7 +284,9 @@ def distinct(regions: Iterable[Region]) -> Regions:
     """
     kept: list[Region] = []
     for region in sorted(regions, key=lambda r: -r.score):
-        if not any(lexical.related(region.label, other.label) and _one_place(region, other) for other in kept):
+        if not any(
+            lexical.related(region.label, other.label) and _one_place(region, other) for other in kept
+        ):
             kept.append(region)
     return Regions(kept)
 
@@ -297,7 +315,10 @@ def questions_of(claim: Claim, found: Extraction) -> tuple[str, str] | None:
     names = claim.entities
     if claim.kind == "existence":
         article = "an" if names[0][:1] in "aeiou" else "a"
-        return f"Is there {article} {names[0]} in the picture?", f"Is it true that there is no {names[0]} in the picture?"
+        return (
+            f"Is there {article} {names[0]} in the picture?",
+            f"Is it true that there is no {names[0]} in the picture?",
+        )
     if claim.kind == "attribute" and claim.aspect in ("size", "material", "state"):
         return f"Is the {names[0]} {claim.value}?", f"Is it wrong that the {names[0]} is {claim.value}?"
     if claim.kind == "relation" and len(names) == 2:

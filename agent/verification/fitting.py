@@ -64,7 +64,9 @@ def cross_predict(
     return total / repeats
 
 
-def shrunk_log_odds(hits: Mapping[str, int], totals: Mapping[str, int], strength: float = 4.0) -> dict[str, float]:
+def shrunk_log_odds(
+    hits: Mapping[str, int], totals: Mapping[str, int], strength: float = 4.0
+) -> dict[str, float]:
     """Log odds by name, each rate drawn towards the pooled one as if `strength` rows of that were added (beta-binomial).
 
     Under '' stands the pooled one.
@@ -78,25 +80,6 @@ def shrunk_log_odds(hits: Mapping[str, int], totals: Mapping[str, int], strength
 
 def _log_odds(p: float) -> float:
     return float(np.log(p / (1 - p)))
-
-
-def together(pictures: Sequence[set[str]], strength: float = 2.0) -> dict[str, dict[str, float]]:
-    """seen -> named -> log P(seen | named there) / P(seen | named not there), drawn towards no relation."""
-    names = sorted(set().union(*pictures)) if pictures else []
-    place = {name: i for i, name in enumerate(names)}
-    table = np.zeros((len(pictures), len(names)))
-    for row, held in enumerate(pictures):
-        table[row, [place[n] for n in held]] = 1
-    n = table.sum(0)
-    share = (n + 0.5) / (len(pictures) + 1)
-    both = table.T @ table  # [named, seen]
-    there = (both + strength * share[None, :]) / (n[:, None] + strength)
-    not_there = (n[None, :] - both + strength * share[None, :]) / ((len(pictures) - n)[:, None] + strength)
-    ratio = np.log(there / not_there)
-    return {
-        seen: {named: round(float(ratio[place[named], place[seen]]), 3) for named in names if named != seen}
-        for seen in names
-    }
 
 
 def reliability_bins(p: np.ndarray, y: np.ndarray, bins: int = 10) -> list[dict[str, float]]:

@@ -19,6 +19,7 @@ ANIMAL, ARTIFACT, BODY, FOOD, GROUP, PLACE, OBJECT, PERSON, PLANT, QUANTITY, SHA
 _SOLID = frozenset({ANIMAL, ARTIFACT, BODY, FOOD, OBJECT, PERSON, PLANT})  # what a picture shows as a thing
 _SEEN = _SOLID | {PLACE, SUBSTANCE, SHAPE, 19, 3}  # 19: light, smoke; 3: the widest words, such as food
 _SHARE = 0.3  # of a word's uses that must be visible for it to name something visible
+_OFTEN = 0.2  # of the commonest meaning's uses, for another one to be meant
 _DEEP = 4  # levels below the root from which a shared kind makes two things alike ("chordate" does not)
 
 
@@ -121,7 +122,11 @@ def adjective_count(word: str) -> float:
     if word in tables.adjectives:
         return tables.adjectives[word] + 0.5
     for ending, instead in (("er", ""), ("est", ""), ("ier", "y"), ("iest", "y"), ("er", "e"), ("est", "e")):
-        if word.endswith(ending) and (stem := word[: -len(ending)] + instead) in tables.adjectives and len(stem) > 2:
+        if (
+            word.endswith(ending)
+            and (stem := word[: -len(ending)] + instead) in tables.adjectives
+            and len(stem) > 2
+        ):
             return 1.0
     return 0.0
 
@@ -185,7 +190,7 @@ def file_of(noun: str) -> int:
 def measures(noun: str) -> bool:
     """Whether "a X of things" speaks of the things: groups, amounts and pieces."""
     told = senses(noun)
-    return noun in _PIECES or bool(told) and told[0].file in (GROUP, QUANTITY)
+    return noun in _PIECES or (bool(told) and told[0].file in (GROUP, QUANTITY))
 
 
 _PIECES = frozenset(
@@ -210,7 +215,10 @@ def _above(thing: int) -> frozenset[int]:
 
 
 def _things(name: str, most: int = 3) -> list[int]:
-    return [s.thing for s in senses(name) if s.thing >= 0 and s.file in _SEEN][:most]
+    """The things that a name means often enough: a dog is no person, although WordNet lists that sense too."""
+    told = [s for s in senses(name) if s.thing >= 0 and s.file in _SEEN]
+    top = max((s.count for s in told), default=0)
+    return [s.thing for i, s in enumerate(told) if i == 0 or s.count >= _OFTEN * top][:most]
 
 
 @lru_cache(maxsize=65536)

@@ -22,7 +22,28 @@ from .recorded import blank
 from .reliability import Reliability, Thresholds
 from .verdicts import Judge
 
-CURVE = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
+CURVE = (
+    0.0,
+    0.05,
+    0.1,
+    0.15,
+    0.2,
+    0.25,
+    0.3,
+    0.35,
+    0.4,
+    0.45,
+    0.5,
+    0.55,
+    0.6,
+    0.65,
+    0.7,
+    0.75,
+    0.8,
+    0.85,
+    0.9,
+    0.95,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +75,9 @@ def corrected(one: Looked, engine: Engine, reliability: Reliability) -> str:
     return correct(one.found, verdicts).text
 
 
-def at_thresholds(reliability: Reliability, told: float | None = None, answer: float | None = None) -> Reliability:
+def at_thresholds(
+    reliability: Reliability, told: float | None = None, answer: float | None = None
+) -> Reliability:
     """The same calibration with other thresholds for absence."""
     thresholds = dict(reliability.thresholds)
     if told is not None:
@@ -65,7 +88,11 @@ def at_thresholds(reliability: Reliability, told: float | None = None, answer: f
 
 
 def captions_score(
-    rows: Sequence[Mapping[str, Any]], looked: Sequence[Looked], texts: Sequence[str], synonyms: chair.Synonyms, seed: int = 0
+    rows: Sequence[Mapping[str, Any]],
+    looked: Sequence[Looked],
+    texts: Sequence[str],
+    synonyms: chair.Synonyms,
+    seed: int = 0,
 ) -> dict[str, Any]:
     """CHAIR of texts, and how much of the drafts' recall they keep, with intervals over pictures."""
     after = [chair.judge(t, rows[one.row]["objects"], synonyms) for one, t in zip(looked, texts, strict=True)]
@@ -121,7 +148,11 @@ def answers_score(
 
 
 def curve(
-    rows: Sequence[Mapping[str, Any]], engine: Engine, reliability: Reliability, synonyms: chair.Synonyms, seed: int = 0
+    rows: Sequence[Mapping[str, Any]],
+    engine: Engine,
+    reliability: Reliability,
+    synonyms: chair.Synonyms,
+    seed: int = 0,
 ) -> dict[str, Any]:
     """Before, after at the learned thresholds, and the whole trade-off curve, of captions and of answers."""
     captions, answers = look(rows, engine, reliability.both)

@@ -44,11 +44,11 @@ def page(result: Verification, image: Image) -> str:
     )
     verdicts = {v.claim: v for v in result.verdicts}
     rows = "".join(
-        f'<tr tabindex="0" data-see="{" ".join(r.id for r in (v := verdicts[c.id]).evidence)}">'
+        f'<tr tabindex="0" data-see="{" ".join(r.id for r in v.evidence)}">'
         f"<td>{html.escape(c.text)}</td><td>{'' if c.polarity else 'not: '}{html.escape(c.kind)}</td>"
         f'<td class="{v.label}">{_SIGNS[v.label]}</td><td>{v.probability:.2f}</td>'
         f"<td>{html.escape(v.why)}{' → ' + html.escape(v.instead) if v.instead else ''}</td></tr>"
-        for c in result.claims
+        for c, v in ((c, verdicts[c.id]) for c in result.claims)
     )
     return (
         f"<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"

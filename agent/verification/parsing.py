@@ -125,6 +125,7 @@ class _Chunker:
         self.tokens = tokens
         self.lows = [t.low for t in tokens]
         self.words = words()
+        self.finite = False  # whether a finite verb stood already
 
     def run(self) -> list[Chunk]:
         chunks: list[Chunk] = []
@@ -132,6 +133,7 @@ class _Chunker:
         while i < len(self.tokens):
             chunk = self._one(i, chunks)
             chunks.append(chunk)
+            self.finite = self.finite or chunk.kind == "aux" or (chunk.kind == "verb" and chunk.form == "s")
             i += len(chunk.tokens)
         return chunks
 
@@ -141,7 +143,7 @@ class _Chunker:
     def _one(self, i: int, before: list[Chunk]) -> Chunk:
         low, token = self.lows[i], self.tokens[i]
         last = before[-1].kind if before else ""
-        if token.text[0] in "\"“":
+        if token.text[0] in '"“':
             return Chunk("quote", [token])
         if low in (",", ";", ":", "-", "–", "—", "(", ")"):
             return Chunk("comma", [token], low)
@@ -156,12 +158,26 @@ class _Chunker:
             return Chunk("there", [token], "is")
         if low in self.words["negations"]:
             return Chunk("neg", [token], low)
-        if low in self.words["auxiliaries"] and not (low in ("has", "have", "had") and self._starts_np(i + 1)):
+        if low in self.words["auxiliaries"] and not (
+            low in ("has", "have", "had") and self._starts_np(i + 1)
+        ):
             negative = low.endswith("n't")
             return Chunk("neg" if negative else "aux", [token], low)
-        if last == "prep" and before[-1].word == "to" and (told := lexical.verb(low)) is not None and (
-            told[1] == "base" and lexical.verb_count(told[0]) > lexical.noun_count(low)
-            or self._starts_np(i + 1) or self._low(i + 1) in self.words["possessives"]
+        if (
+            low in ("that", "which", "who")
+            and last == "np"
+            and (self._low(i + 1) in self.words["auxiliaries"] or lexical.verb(self._low(i + 1)) is not None)
+        ):
+            return Chunk("rel", [token], low)
+        if (
+            last == "prep"
+            and before[-1].word == "to"
+            and (told := lexical.verb(low)) is not None
+            and (
+                (told[1] == "base" and lexical.verb_count(told[0]) > lexical.noun_count(low))
+                or self._starts_np(i + 1)
+                or self._low(i + 1) in self.words["possessives"]
+            )
         ):
             return Chunk("verb", [token], *told)  # "to catch a frisbee"
         if (np := self._noun_phrase(i, last)) is not None:
@@ -194,7 +210,9 @@ class _Chunker:
 
     def _starts_np(self, i: int) -> bool:
         low = self._low(i)
-        return bool(low) and (low in self.words["determiners"] or low in self.words["numbers"] or low[0].isdigit())
+        return bool(low) and (
+            low in self.words["determiners"] or low in self.words["numbers"] or low[0].isdigit()
+        )
 
     # -- noun phrases -----------------------------------------------------------------------------------------
 
@@ -252,14 +270,22 @@ class _Chunker:
 
     def _np_follows(self, i: int) -> bool:
         return i < len(self.tokens) and (
-            lexical.is_noun(self.lows[i]) or lexical.adjective_count(self.lows[i]) > 0 or lexical.starts_name(self.lows[i])
+            lexical.is_noun(self.lows[i])
+            or lexical.adjective_count(self.lows[i]) > 0
+            or lexical.starts_name(self.lows[i])
         )
 
     def _elliptic(self, np: Chunk, i: int, j: int) -> Chunk | None:
         """A determiner or number without a noun ("some of them", "the other", "two") stands for something named before."""
-        if j == i or np.modifiers or (np.determiner in ("a", "an", "the", "no") and not np.number_tokens):
-            if np.determiner == "no" or not np.modifiers or np.determiner not in ("the", "both", "number"):
-                return None
+        bare = (
+            j == i
+            or bool(np.modifiers)
+            or (np.determiner in ("a", "an", "the", "no") and not np.number_tokens)
+        )
+        if bare and (
+            np.determiner == "no" or not np.modifiers or np.determiner not in ("the", "both", "number")
+        ):
+            return None
         pron = Chunk("pron", self.tokens[i:j], "they" if np.number != 1 else "it")
         pron.number, pron.least, pron.number_tokens = np.number, np.least, np.number_tokens
         pron.determiner = np.determiner
@@ -273,7 +299,9 @@ class _Chunker:
             if number:
                 if "pair" in self.lows[i : i + length] and self._low(i + length) in self.words["plurals"]:
                     return None  # "a pair of scissors" is one thing
-                return (length, int(number), told.endswith("+")) if self._np_follows_soon(i + length) else None
+                return (
+                    (length, int(number), told.endswith("+")) if self._np_follows_soon(i + length) else None
+                )
             inner = self._count(i + length)
             return None if inner is None else (length + inner[0], inner[1], True)
         low = self._low(i)
@@ -295,7 +323,9 @@ class _Chunker:
             return self._joined_adjective(j, np) if not named else None
         if low == "and" and not named:
             return self._joined_adjective(j, np)
-        closed = low in w["closed"] and not (opened and not named and lexical.adjective_count(low) > 20 and low in w["also_adjectives"])
+        closed = low in w["closed"] and not (
+            opened and not named and lexical.adjective_count(low) > 20 and low in w["also_adjectives"]
+        )
         if closed:
             return None
         if not named and (length := self._long_name(j)):
@@ -343,6 +373,11 @@ class _Chunker:
             if (lexical.senses(told) and lexical.visible(told)) or _in_table(name):
                 if lexical.file_of(told) == lexical.QUANTITY:
                     continue
+                after = self._low(j + length)
+                if (lexical.verb(self.lows[j + length - 1]) or ("", ""))[1] == "s" and (
+                    after in self.words["prepositions"] or self._starts_np(j + length)
+                ):
+                    continue  # "the bus stops at the corner"
                 return length
         return 0
 
@@ -353,7 +388,9 @@ class _Chunker:
         adjective, noun = lexical.adjective_count(low), lexical.noun_count(low)
         more = self._continues(j + 1)
         if low in self.words["colors"] or low in self.words["sizes"]:
-            if more or (following in ("and", ",") and self._joined_adjective(j + 1, _with_modifier(self.tokens[j]))):
+            if more or (
+                following in ("and", ",") and self._joined_adjective(j + 1, _with_modifier(self.tokens[j]))
+            ):
                 return "modifier", 1
             return ("noun", 1) if opened and noun and low == "orange" else None
         if told is not None and told[1] in ("ing", "ed") and noun < 3 and low not in self.words["nouns"]:
@@ -362,7 +399,9 @@ class _Chunker:
                 return "modifier", 1
             return None
         if adjective > noun and low not in self.words["nouns"]:
-            if more or (following in ("and", ",") and self._joined_adjective(j + 1, _with_modifier(self.tokens[j]))):
+            if more or (
+                following in ("and", ",") and self._joined_adjective(j + 1, _with_modifier(self.tokens[j]))
+            ):
                 return "modifier", 1
             if not (opened and noun and not adjective > 3 * noun):
                 return None
@@ -370,13 +409,27 @@ class _Chunker:
             return "modifier", 1
         if low in ("very", "fairly", "rather") and opened and more:
             return "modifier", 1
-        if noun or self.tokens[j].text[0].isupper() and opened and not adjective:
+        if noun or (self.tokens[j].text[0].isupper() and opened and not adjective):
             if told is not None and not opened and last not in ("prep", "verb", "conj", "comma", ""):
                 return None
-            if told is not None and not opened and told[1] != "s" and lexical.verb_count(told[0]) > 2 * noun + 5:
+            if (
+                told is not None
+                and not opened
+                and told[1] != "s"
+                and lexical.verb_count(told[0]) > 2 * noun + 5
+            ):
                 return None
             if told is not None and not opened and told[1] in ("ing", "ed") and noun < 3:
                 return None
+            begins = self._low(j + 1) in self.words["prepositions"] or self._starts_np(j + 1)
+            if (
+                told is not None
+                and not opened
+                and told[1] == "s"
+                and lexical.verb_count(told[0]) > noun
+                and ((self.finite and last == "conj") or (last == "comma" and (self.finite or begins)))
+            ):
+                return None  # "holds an umbrella and smiles"
             return "noun", 1
         if "-" in low and opened and more:
             return "modifier", 1
@@ -425,23 +478,27 @@ class _Chunker:
             if np.number is not None:
                 return "noun", 1
             return ("noun", 1) if noun >= lexical.verb_count(stem) and not self._starts_np(j + 1) else None
-        if np.determiner in ("a", "an") and noun and self._low(j + 1) not in ("him", "her", "them", "it"):  # the base form agrees with no singular noun, so it is a noun
+        if (
+            np.determiner in ("a", "an") and noun and self._low(j + 1) not in ("him", "her", "them", "it")
+        ):  # the base form agrees with no singular noun, so it is a noun
             return "noun", 1
         if self._starts_np(j + 1) or self._low(j + 1) in ("him", "her", "them", "it"):
             return None  # "a catcher and an umpire watch her"
-        return ("noun", 1) if noun >= lexical.verb_count(stem) or lexical.visible(lexical.lemma(low)) else None
+        return (
+            ("noun", 1) if noun >= lexical.verb_count(stem) or lexical.visible(lexical.lemma(low)) else None
+        )
 
     # -- "of" -------------------------------------------------------------------------------------------------
 
     def _of(self, np: Chunk, j: int) -> Chunk:
-        """"a group of people" speaks of people, at least two; "a bowl of soup" stays two phrases."""
+        """ "a group of people" speaks of people, at least two; "a bowl of soup" stays two phrases."""
         head = lexical.lemma(np.head[-1].low)
-        if not lexical.measures(head) or len(np.head) > 1 and head not in ("group", "pair"):
+        if not lexical.measures(head) or (len(np.head) > 1 and head not in ("group", "pair")):
             return np
         inner = self._noun_phrase(j + 1, "prep")
         if inner is None or inner.kind != "np":
             return np
-        measure = np.tokens + [self.tokens[j]]
+        measure = [*np.tokens, self.tokens[j]]
         if head == "pair" and inner.head[-1].low in self.words["plurals"]:
             number, least = np.number if np.number else 1, False
         elif inner.number is not None:
@@ -450,7 +507,9 @@ class _Chunker:
             number, least = 2, True
         else:
             number, least = (np.number, np.least)
-        merged = Chunk("np", measure + inner.tokens, head=inner.head, modifiers=[*np.modifiers, *inner.modifiers])
+        merged = Chunk(
+            "np", measure + inner.tokens, head=inner.head, modifiers=[*np.modifiers, *inner.modifiers]
+        )
         merged.determiner, merged.number, merged.least = np.determiner, number, least
         merged.number_tokens = inner.number_tokens or measure
         merged.plural = inner.plural or number not in (None, 1)

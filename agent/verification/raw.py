@@ -33,7 +33,11 @@ def merge(found: Extraction, raw: Sequence[RawClaim]) -> None:
         if kind == "attribute":
             low = one.value.lower()
             aspect = "color" if low in words()["colors"] or one.kind == "color" else "state"
-            at = re.search(rf"\b{re.escape(one.value)}\b", found.text[span[0] : span[1]], re.IGNORECASE) if one.value else None
+            at = (
+                re.search(rf"\b{re.escape(one.value)}\b", found.text[span[0] : span[1]], re.IGNORECASE)
+                if one.value
+                else None
+            )
             if at is not None:
                 span = (span[0] + at.start(), span[0] + at.end())
         if not refs and kind not in ("text", "other"):
@@ -65,8 +69,15 @@ def _entity(found: Extraction, name: str, span: Span) -> int | None:
         return best[1]
     for number, sentence in enumerate(found.sentences):
         for k, chunk in enumerate(sentence.chunks):
-            if chunk.kind == "np" and chunk.start >= span[0] and chunk.end <= span[1] and wanted in found.text[chunk.start : chunk.end].lower():
-                made = Entity(len(found.entities), wanted, mentions=[Mention((chunk.start, chunk.end), number, k)])
+            if (
+                chunk.kind == "np"
+                and chunk.start >= span[0]
+                and chunk.end <= span[1]
+                and wanted in found.text[chunk.start : chunk.end].lower()
+            ):
+                made = Entity(
+                    len(found.entities), wanted, mentions=[Mention((chunk.start, chunk.end), number, k)]
+                )
                 found.entities.append(made)
                 return made.id
     return None

@@ -29,13 +29,17 @@ def recorded_models(path: Path) -> Models:
     """A pack of two recorded detectors: closed vocabulary (`detr`) and tags (`ram`)."""
     models = Models(Pack(PACK, "detections recorded elsewhere", {}, {}))
     models.bind("detector", RecordedDetector(path, digest(f"detr {path.name}")), f"recorded detr {path.name}")
-    models.bind("open_vocabulary", RecordedTags(path, digest(f"ram {path.name}")), f"recorded ram {path.name}")
+    models.bind(
+        "open_vocabulary", RecordedTags(path, digest(f"ram {path.name}")), f"recorded ram {path.name}"
+    )
     return models
 
 
 def blank(name: str) -> Image:
     """A stand-in for a picture that is known by its file name only; two of them never have one hash."""
-    return Image(size=(8, 8), pixels=np.zeros((8, 8, 3), np.uint8), content_hash=digest("recorded", name), source=name)
+    return Image(
+        size=(8, 8), pixels=np.zeros((8, 8, 3), np.uint8), content_hash=digest("recorded", name), source=name
+    )
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:

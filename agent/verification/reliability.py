@@ -19,7 +19,6 @@ from ...errors import InputError
 from ...tools.models import Models
 from .evidence import Look
 
-
 KINDS = ("existence", "count", "attribute", "relation", "text", "other")
 
 
@@ -45,13 +44,19 @@ class Reliability:
     weights: Mapping[str, float]
     recalls: Mapping[str, Mapping[str, float]]
     false_alarms: Mapping[str, float]
-    classes: Mapping[str, float]  # log odds by which a class is likelier true than others where a text names it
-    together: Mapping[str, Mapping[str, float]]  # seen class -> named class -> log likelihood ratio of their meeting
+    classes: Mapping[
+        str, float
+    ]  # log odds by which a class is likelier true than others where a text names it
     observations: Mapping[str, float]  # "color.same" -> probability that the claim is true, and so on
     thresholds: Mapping[str, Thresholds]
-    seen: Mapping[str, float] = field(default_factory=dict)  # chance that what the detector saw is there: told, denied
+    seen: Mapping[str, float] = field(
+        default_factory=dict
+    )  # chance that what the detector saw is there: told, denied
     denied: Mapping[str, float] = field(default_factory=dict)  # the same of what the text denies: tag, none
-    absence: tuple[str, ...] = ("detector", "open_vocabulary")  # roles whose finding nothing may prove absence
+    absence: tuple[str, ...] = (
+        "detector",
+        "open_vocabulary",
+    )  # roles whose finding nothing may prove absence
     kinds: tuple[str, ...] = KINDS  # kinds of claims that may be contradicted on this evidence
     doubles: float = 0.05  # false detections of a class that is there, a picture
     both: bool = False  # whether two detectors are asked
@@ -104,7 +109,6 @@ class Reliability:
             "existence": {
                 "seen": dict(self.seen), "denied": dict(self.denied), "absence": list(self.absence),
                 "bias": self.bias, "weights": dict(self.weights), "classes": dict(self.classes),
-                "together": {k: dict(v) for k, v in self.together.items()},
             },
             "recalls": {k: dict(v) for k, v in self.recalls.items()}, "false_alarms": dict(self.false_alarms),
             "doubles": self.doubles, "observations": dict(self.observations),
@@ -118,7 +122,7 @@ class Reliability:
             return cls(
                 str(data["name"]), float(existence["bias"]), dict(existence["weights"]),
                 {k: dict(v) for k, v in data["recalls"].items()}, dict(data["false_alarms"]),
-                dict(existence.get("classes", {})), {k: dict(v) for k, v in existence.get("together", {}).items()},
+                dict(existence.get("classes", {})),
                 dict(data["observations"]),
                 {k: Thresholds(float(v[0]), float(v[1])) for k, v in data["thresholds"].items()},
                 dict(existence.get("seen", {})), dict(existence.get("denied", {})),
@@ -126,7 +130,9 @@ class Reliability:
                 float(data["doubles"]), bool(data["both"]), dict(data["provenance"]),
             )  # fmt: skip
         except (KeyError, TypeError, ValueError, IndexError) as error:
-            raise InputError(f"{where} is no calibration of the verifier ({type(error).__name__}: {error})") from error
+            raise InputError(
+                f"{where} is no calibration of the verifier ({type(error).__name__}: {error})"
+            ) from error
 
     @classmethod
     def load(cls, path: str | Path) -> Reliability:
@@ -173,7 +179,9 @@ def _yes(answer: str) -> bool | None:
     return False if first in ("no", "not", "false", "wrong", "否", "没有", "不") else None
 
 
-def posterior(found: int, recall: float, doubles: float, claimed: Sequence[int], most: int = 40) -> list[float]:
+def posterior(
+    found: int, recall: float, doubles: float, claimed: Sequence[int], most: int = 40
+) -> list[float]:
     """Distribution over how many there are, when `found` were seen by a detector of this recall.
 
     The prior falls by a third with each one more, and what the text says (`claimed`) counts four times.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from . import inflection, lexical
@@ -18,11 +19,12 @@ if TYPE_CHECKING:
     from .correction import Draft
 
 _PLACED = frozenset(
-    "in on at near behind under above below beside inside outside over among against beneath next to|in front of|left of|"
-    "right of|around|along|across|down|through|alongside|atop|underneath|opposite".replace("next to|", "next_to ")
-    .replace("|", " ").split()
+    "in on at near behind under above below beside inside outside over among against beneath around along across down "
+    "through alongside atop underneath opposite".split()
 ) | {"next to", "in front of", "left of", "right of"}  # fmt: skip
-_NEEDY = frozenset("look consist lead point belong depend make fill use equip".split())  # nothing without their object
+_NEEDY = frozenset(
+    "look consist lead point belong depend make fill use equip".split()
+)  # nothing without their object
 _HOLD = frozenset("have has contain include feature show hold display".split())
 
 
@@ -110,11 +112,15 @@ class Removal:
             return False
         chunk = st.chunks[k]
         many = chunk.plural and chunk.kind == "np"
-        name = self.text[chunk.core : chunk.end] if chunk.core >= 0 else self.found.entities[st.ids(k)[0]].name
+        name = (
+            self.text[chunk.core : chunk.end] if chunk.core >= 0 else self.found.entities[st.ids(k)[0]].name
+        )
         where = re.search(r"\bin (?:the|this) (?:image|picture|photo|scene)\b", told)
         said = f"No, there {'are' if many else 'is'} no {name} {where[0] if where else 'in the image'}."
         self.draft.put((st.sentence.start, st.sentence.end), said, [self._claim(st, k)])
-        for number in range(st.number + 1, len(self.found.sentences)):  # what is said of it further on goes too
+        for number in range(
+            st.number + 1, len(self.found.sentences)
+        ):  # what is said of it further on goes too
             later = Structure(self.found, number)
             if any(self._is_gone(later, n) for n in later.nominals()):
                 self._delete_sentence(later, [self._claim(st, k)])
@@ -125,7 +131,9 @@ class Removal:
     def _span(self, st: Structure, item: Item) -> tuple[int, int]:
         return st.chunks[item.chunk].start, st.chunks[item.last].end
 
-    def _thin(self, st: Structure, items: Sequence[Item], kept: Sequence[Item], claims: Sequence[str]) -> None:
+    def _thin(
+        self, st: Structure, items: Sequence[Item], kept: Sequence[Item], claims: Sequence[str]
+    ) -> None:
         """Take items out of a list and join the others as the list was joined."""
         between = self.text[self._span(st, items[-2])[1] : self._span(st, items[-1])[0]]
         joined = re.search(r"(and|or|as well as|along with|nor)\s*(?:with\s*|a\s*)?$", between.strip() + " ")
@@ -135,18 +143,29 @@ class Removal:
         assert role is not None
         start = self._span(st, items[0])[0]
         first = self._span(st, kept[0])[0]
+        head = st.chunks[items[0].chunk].tokens
+        if (
+            len(kept) == 1 and head[0].low == "both" and kept[0] is items[0]
+        ):  # "both" goes with the second one
+            self._drop_word(st, start, head[1].start, claims)
         if first > start:
             capital = self.text[start].isupper() and start == st.sentence.start
             if capital:
                 self.draft.put((start, first + 1), self.text[first].upper(), claims)
             else:
                 self.draft.put((start, first), "", claims)
-        for at, (one, two) in enumerate(zip(kept, kept[1:], strict=False)):
+        for at, (one, two) in enumerate(pairwise(kept)):
             low, high = self._span(st, one)[1], self._span(st, two)[0]
             last = at == len(kept) - 2
-            if items.index(two) == items.index(one) + 1 and not (last and (two is not items[-1] or len(kept) == 2)):
+            adjacent = items.index(two) == items.index(one) + 1
+            has_word = bool(re.search(r"\w", self.text[low:high]))
+            if (
+                adjacent
+                and (has_word == last or (has_word and "," not in self.text[low:high]))
+                and len(kept) > 2
+            ):
                 continue
-            if items.index(two) == items.index(one) + 1 and last and two is items[-1] and len(kept) == 2 and len(items) == 2:
+            if adjacent and has_word and "," not in self.text[low:high]:
                 continue
             gap = f" {word} " if len(kept) == 2 else f"{',' if oxford else ''} {word} " if last else ", "
             self.draft.put((low, high), gap, claims)
@@ -158,7 +177,9 @@ class Removal:
         if role.kind == "subject" and not many:
             self._agree(st, items[0].chunk, False, claims)
         elif role.kind == "there" and kept[0] is not items[0]:
-            self._agree(st, items[0].chunk, one.plural or len(kept) > 1 and st.chunks[items[0].chunk].plural, claims)
+            self._agree(
+                st, items[0].chunk, one.plural or (len(kept) > 1 and st.chunks[items[0].chunk].plural), claims
+            )
         elif role.kind == "there" and len(kept) == 1:
             self._agree(st, items[0].chunk, one.plural, claims)
         if len(kept) == 1:
@@ -168,6 +189,13 @@ class Removal:
             if role.word == "between":
                 prep = st.chunks[items[0].chunk - 1]
                 self.draft.put((prep.start, prep.end), "next to", claims)
+
+    def _drop_word(self, st: Structure, start: int, at: int, claims: Sequence[str]) -> None:
+        """Delete up to character `at`; what then opens the sentence has a capital."""
+        if start == st.sentence.start:
+            self.draft.put((start, at + 1), self.text[at].upper(), claims)
+        else:
+            self.draft.put((start, at), "", claims)
 
     def _agree(self, st: Structure, i: int, many: bool, claims: Sequence[str]) -> None:
         start, stop = st.clause(i)
@@ -194,9 +222,14 @@ class Removal:
     def _kept_within(self, st: Structure, item: Item) -> int | None:
         """The first seen thing that the phrase of an item carries, to be kept; None where nothing of it is worth keeping."""
         for k in range(item.chunk + 1, item.last + 1):
-            if st.nominal(k) and st.chunks[k].kind == "np" and not self._is_gone(st, k):
-                if any(self.found.entities[i].visible for i in st.ids(k)):
-                    return k
+            named = (
+                st.nominal(k)
+                and st.chunks[k].kind == "np"
+                and not st.chunks[k].owner
+                and not self._is_gone(st, k)
+            )
+            if named and any(self.found.entities[i].visible for i in st.ids(k)):
+                return k
         return None
 
     def _prepositional(self, st: Structure, items: Sequence[Item], claims: Sequence[str]) -> None:
@@ -210,7 +243,7 @@ class Removal:
             return
         before = st.chunks[p - 1] if p else None
         after = st.chunks[items[-1].last + 1] if items[-1].last + 1 < len(st.chunks) else None
-        if before is None or p == st.clause(head)[0] and before.kind in ("comma", "conj"):
+        if before is None or (p == st.clause(head)[0] and before.kind in ("comma", "conj")):
             self._opening(st, p, items[-1].last, claims)
             return
         first = st.role(head)
@@ -227,7 +260,9 @@ class Removal:
             low = st.chunks[p - 2].end if p >= 2 else before.start
         elif before.kind == "verb" and before.word in _NEEDY:
             if p >= 2 and st.chunks[p - 2].kind == "aux":
-                self.draft.put((st.chunks[head].start, st.chunks[items[-1].chunk].end), self._something(st, head), claims)
+                self.draft.put(
+                    (st.chunks[head].start, st.chunks[items[-1].chunk].end), self._something(st, head), claims
+                )
                 return
             low = st.chunks[p - 2].end if p >= 2 else before.start
         elif before.kind == "adj" and prep.word in ("with", "of"):
@@ -244,16 +279,15 @@ class Removal:
             k -= 1
         inner = st.chunks[k] if k > head else None
         outer = st.chunks[p]
-        if inner is not None and inner.word in _PLACED and outer.kind == "prep":
-            low = outer.start
-            before = st.chunks[p - 1] if p else None
-            if low == st.sentence.start:
-                self.draft.put((low, inner.start + 1), self.text[inner.start].upper(), claims)
-            elif before is not None and before.kind == "aux" and False:
-                self.draft.put((low, inner.start), "", claims)
-            else:
-                self.draft.put((low, inner.start), "", claims)
-        elif inner is not None and inner.word == "of" or outer.word in ("next to", "near", "with", "beside", "including"):
+        if inner is not None and inner.word in _PLACED and outer.kind == "prep" and outer.word != "with":
+            self._drop_word(st, outer.start, inner.start, claims)
+        elif (inner is not None and inner.word == "of") or outer.word in (
+            "next to",
+            "near",
+            "with",
+            "beside",
+            "including",
+        ):
             self.draft.put((st.chunks[head].start, st.chunks[keep].start), "", claims)
         else:
             told = "Near " if outer.start == st.sentence.start else "near "
@@ -286,7 +320,9 @@ class Removal:
             if nxt < stop and st.chunks[nxt].kind in ("verb", "prep", "adj"):
                 self.draft.put((st.chunks[p].start, st.chunks[nxt].start), "", claims)
                 return
-        subject = [k for k in st.nominals(start, stop) if (r := st.role(k)) is not None and r.kind == "subject"]
+        subject = [
+            k for k in st.nominals(start, stop) if (r := st.role(k)) is not None and r.kind == "subject"
+        ]
         if not subject or verb is None:
             self.draft.put((st.chunks[p - 1].end if p else st.chunks[p].start, end), "", claims)
             return
@@ -312,6 +348,8 @@ class Removal:
             b -= 1
         before = st.chunks[b] if b >= 0 else None
         after = st.chunks[last + 1] if last + 1 < len(st.chunks) else None
+        if before is not None and before.kind == "aux" and b and st.chunks[b - 1].kind == "rel":
+            b, before = b - 1, st.chunks[b - 1]  # "a dog that is wearing a hat"
         if before is not None and before.kind in ("np", "pron") and verb.form in ("ing", "ed"):
             if after is not None and after.kind == "conj" and self._verb_at(st, last + 2, verb.form):
                 self.draft.put((verb.start, st.chunks[last + 2].start), "", claims)
@@ -334,17 +372,26 @@ class Removal:
             self.draft.put((low, end), "", claims)
         elif after is not None and after.kind == "conj" and self._verb_at(st, last + 2):
             self.draft.put((verb.start, st.chunks[last + 2].start), "", claims)
-        elif verb.word in _HOLD:
+        elif verb.word in _HOLD and (verb.word == "have" or not self._acts(role.source)):
             self._subject(st, items, claims)
         else:
-            self.draft.put((st.chunks[head].start, st.chunks[items[-1].chunk].end), self._something(st, head), claims)
+            self.draft.put(
+                (st.chunks[head].start, st.chunks[items[-1].chunk].end), self._something(st, head), claims
+            )
+
+    def _acts(self, ids: Sequence[int]) -> bool:
+        """Whether somebody does it: a person or an animal."""
+        names = [self.found.entities[i].name for i in ids]
+        return any(lexical.kind_of(n, "person") or lexical.kind_of(n, "animal") for n in names)
 
     def _verb_at(self, st: Structure, k: int, form: str = "") -> bool:
         return k < len(st.chunks) and st.chunks[k].kind == "verb" and form in ("", st.chunks[k].form)
 
     def _something(self, st: Structure, k: int) -> str:
         ids = st.ids(k)
-        return "someone" if ids and lexical.kind_of(self.found.entities[ids[0]].name, "person") else "something"
+        return (
+            "someone" if ids and lexical.kind_of(self.found.entities[ids[0]].name, "person") else "something"
+        )
 
     # -- clauses and sentences ----------------------------------------------------------------------------------------
 
@@ -367,10 +414,13 @@ class Removal:
     def _elsewhere(self, st: Structure, k: int) -> bool:
         """Whether what chunk k names is named in another sentence too."""
         return all(
-            any(m.sentence != st.number and not m.pronoun for m in self.found.entities[i].mentions) for i in st.ids(k)
+            any(m.sentence != st.number and not m.pronoun for m in self.found.entities[i].mentions)
+            for i in st.ids(k)
         )
 
-    def _there(self, st: Structure, start: int, stop: int, kept: Sequence[int], claims: Sequence[str]) -> None:
+    def _there(
+        self, st: Structure, start: int, stop: int, kept: Sequence[int], claims: Sequence[str]
+    ) -> None:
         """Say of a clause only that some of its things are there."""
         parts: list[str] = []
         done = -1
@@ -384,9 +434,16 @@ class Removal:
                     last -= 1
             done = last
             parts.append(self._indefinite(st, k, last))
-        told = parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])}{',' if len(parts) > 2 else ''} and {parts[-1]}"
-        if st.predicate(start, stop) is not None:
-            many = st.chunks[kept[0]].plural
+        told = (
+            parts[0]
+            if len(parts) == 1
+            else f"{', '.join(parts[:-1])}{',' if len(parts) > 2 else ''} and {parts[-1]}"
+        )
+        verb = st.predicate(start, stop)
+        if verb is not None:
+            many = st.chunks[kept[0]].plural and not (
+                st.chunks[kept[0]].measure and st.chunks[verb].tokens[0].low in ("is", "was", "has")
+            )
             told = f"there {'are' if many else 'is'} {told}"
         low, high = st.chunks[start].start, st.chunks[stop - 1].end
         if low == st.sentence.start:
@@ -397,11 +454,15 @@ class Removal:
         """The phrase from k to `last` as it introduces a thing: "the table" and "its table" become "a table"."""
         chunk = st.chunks[k]
         told = st.text(k, last)
-        if chunk.determiner in ("the", "this", "that") or chunk.owner:
+        owned = any(t.low.endswith(("'s", "s'")) for t in chunk.tokens)
+        if (
+            (chunk.determiner in ("the", "this", "that") or chunk.owner)
+            and not owned
+            and not chunk.number_tokens
+        ):
             first = chunk.tokens[0].text
             rest = told[len(first) :].lstrip()
-            mass = lexical.file_of(chunk.name) in (lexical.SUBSTANCE, lexical.FOOD, lexical.PLACE)
-            if chunk.owner or (not mass and chunk.determiner != "the"):
+            if lexical.file_of(chunk.name) != lexical.SUBSTANCE:
                 told = rest if chunk.plural else f"{inflection.article(rest)} {rest}"
         return inflection.lowered(told)
 
@@ -413,7 +474,11 @@ class Removal:
 
     def _delete_clause(self, st: Structure, start: int, stop: int, claims: Sequence[str]) -> None:
         chunks = st.chunks
-        rest = [c for k, c in enumerate(chunks) if not start <= k < stop and c.kind not in ("comma", "conj", "other", "adv")]
+        rest = [
+            c
+            for k, c in enumerate(chunks)
+            if not start <= k < stop and c.kind not in ("comma", "conj", "other", "adv")
+        ]
         if not rest:
             self._delete_sentence(st, claims)
             return
@@ -428,6 +493,8 @@ class Removal:
         while k < len(chunks) and chunks[k].kind in ("comma", "conj"):
             k += 1
         to = chunks[k].start
+        while start > 0 and chunks[start - 1].kind in ("conj", "comma"):
+            start -= 1  # "While ..."
         self.draft.put((chunks[start].start, to + 1), self.text[to].upper(), claims)
 
     def _delete_sentence(self, st: Structure, claims: Sequence[str]) -> None:

@@ -7,7 +7,20 @@ from dataclasses import dataclass
 from .claims import Extraction, Role
 from .parsing import Chunk
 
-_BREAKS = ("while", "as", "when", "but", "because", "so", "whereas", "although", "though", "if", "then", "until")
+_BREAKS = (
+    "while",
+    "as",
+    "when",
+    "but",
+    "because",
+    "so",
+    "whereas",
+    "although",
+    "though",
+    "if",
+    "then",
+    "until",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +63,12 @@ class Structure:
                 break
             role = self.role(k)
             assert role is not None
-            if role.kind in ("prep", "object") and role.first > i and role.source and set(role.source) <= owned:
+            if (
+                role.kind in ("prep", "object")
+                and role.first > i
+                and role.source
+                and set(role.source) <= owned
+            ):
                 if self._main_verb(role.first, i):
                     break
                 owned |= set(self.ids(k))
@@ -63,7 +81,13 @@ class Structure:
             chunk = self.chunks[following]
             if chunk.kind == "verb" and chunk.form not in ("ing", "ed"):
                 break
-            if chunk.kind == "prep" and following + 1 < len(self.chunks) and self.chunks[following + 1].kind in ("np", "pron"):
+            if chunk.kind == "adv" and chunk.word == "here":
+                break  # "in the picture" belongs to the sentence
+            if (
+                chunk.kind == "prep"
+                and following + 1 < len(self.chunks)
+                and self.chunks[following + 1].kind in ("np", "pron")
+            ):
                 break
             if chunk.kind == "verb" and not self._ends_with(following):
                 break
@@ -73,7 +97,13 @@ class Structure:
 
     def _ends_with(self, verb: int) -> bool:
         """Whether a verb has nothing behind it that is not its own: the phrase may be dropped with it."""
-        return verb + 1 >= len(self.chunks) or self.chunks[verb + 1].kind in ("comma", "conj", "other", "adv", "prep")
+        return verb + 1 >= len(self.chunks) or self.chunks[verb + 1].kind in (
+            "comma",
+            "conj",
+            "other",
+            "adv",
+            "prep",
+        )
 
     def _main_verb(self, first: int, i: int) -> bool:
         """Whether the phrase beginning at `first` is the finite predicate of the clause whose subject stands at i."""
@@ -123,7 +153,11 @@ class Structure:
                 stop = k
                 break
         if stop == len(self.chunks):
-            while stop > start and self.chunks[stop - 1].kind == "other" and self.chunks[stop - 1].tokens[0].text in ".!?。":
+            while (
+                stop > start
+                and self.chunks[stop - 1].kind == "other"
+                and self.chunks[stop - 1].tokens[0].text in ".!?。"
+            ):
                 stop -= 1
         while stop > i + 1 and self.chunks[stop - 1].kind == "comma":
             stop -= 1
@@ -144,16 +178,17 @@ class Structure:
         """The finite verb or auxiliary of the clause in these chunks; None for a fragment ("A plate with a hot dog.")."""
         for k in range(start, stop):
             chunk = self.chunks[k]
-            if chunk.kind == "aux" or (chunk.kind == "neg" and chunk.word.endswith("n't")):
-                if not (k and self.chunks[k - 1].kind == "rel"):
-                    return k
-            if chunk.kind == "verb" and (chunk.form in ("s",) or (chunk.form == "base" and self._plural_before(k))):
-                if not (k and self.chunks[k - 1].kind in ("rel", "prep")):
-                    return k
+            before = self.chunks[k - 1].kind if k else ""
+            helps = chunk.kind == "aux" or (chunk.kind == "neg" and chunk.word.endswith("n't"))
+            if helps and before != "rel":
+                return k
+            finite = chunk.form == "s" or (chunk.form == "base" and self._plural_before(k))
+            if chunk.kind == "verb" and finite and before not in ("rel", "prep"):
+                return k
         return None
 
     def _plural_before(self, k: int) -> bool:
-        return any(self.chunks[i].plural for i in self.nominals(0, k))
+        return any(self.chunks[i].plural or len(self.list_of(i)) > 1 for i in self.nominals(0, k))
 
     def text(self, first: int, last: int) -> str:
         """The words from chunk `first` to chunk `last`, both included."""

@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from ...tools.color import COLOR_NAMES, color_shares, main_color
 from ...tools.geometry import RELATIONS, gap, intersection
@@ -27,8 +28,17 @@ _NEAR_COLORS = {
     for pair in "gray-black gray-white red-orange red-pink orange-yellow orange-brown brown-red purple-blue purple-pink brown-black "
     "yellow-brown blue-black green-black blue-gray brown-gray white-yellow".split()
 }
-_COLOR_OF = {"grey": "gray", "tan": "brown", "beige": "brown", "golden": "yellow", "silver": "gray", "gold": "yellow"}
+_COLOR_OF = {
+    "grey": "gray",
+    "tan": "brown",
+    "beige": "brown",
+    "golden": "yellow",
+    "silver": "gray",
+    "gold": "yellow",
+}
 _ANSWER = re.compile(r"\s*(?:yes|no)\b|\s*(?:是|否|没有|有的)", re.IGNORECASE)
+_BESIDE = re.compile(r"\b(?:next to|near|nearby|behind|beside)\b")  # how an answer places what it made up
+LEAST_SURE = 0.5  # of a count, to be put in the place of another
 SURE = 0.7  # a tagger's score above which the tag means the name itself, not a wider class
 COLOR_PART = 0.25  # of a thing's pixels that make it "red" although another colour is its main one
 OPPOSITE = {"left": "right", "right": "left", "above": "below", "below": "above"}
@@ -45,6 +55,7 @@ class Verdict:
     why: str = ""
     instead: str = ""
     because: str = ""  # id of the claim that this one falls with
+    observed: str = ""  # the kind of observation that decided, as calibration counts them
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -56,7 +67,9 @@ class Verdict:
 class Judge:
     """Judges the claims of one extraction."""
 
-    def __init__(self, found: Extraction, evidence: Evidence, models: Models, reliability: Reliability) -> None:
+    def __init__(
+        self, found: Extraction, evidence: Evidence, models: Models, reliability: Reliability
+    ) -> None:
         self.found, self.evidence, self.models, self.reliability = found, evidence, models, reliability
         self.measured = {
             role: models.calibration(role) if models.spec(role) is not None else None
@@ -64,6 +77,7 @@ class Judge:
         }
         # an answer to a question of yes or no is turned where it is wrong, a description only loses words
         self.asked = bool(_ANSWER.match(found.text))
+        self.first = next((c.id for c in found.claims if c.kind == "existence"), "")
         self.absent: dict[int, str] = {}  # entity -> the existence claim that was contradicted
 
     def judge(self, claims: Sequence[Claim]) -> dict[str, Verdict]:
@@ -104,21 +118,23 @@ class Judge:
             told[f"{look.role}.exact"] = float(look.score > SURE)
             told[f"{look.role}.wide"] = float(0 < look.score <= SURE)
         if claim.id in self.evidence.answers:
-            told["mllm"] = _logit(self.reliability.observations[f"mllm.{combine(*self.evidence.answers[claim.id])}"])
+            told["mllm"] = _logit(
+                self.reliability.observations[f"mllm.{combine(*self.evidence.answers[claim.id])}"]
+            )
         name = class_of(entity.name)
         told["class"] = self.reliability.classes.get(name, self.reliability.classes.get("", 0.0))
-        told["together"] = self._together(name)
-        kinds = len({r.label for r in self.evidence.detections})
-        told["kinds"] = float(kinds)
-        told["log kinds"] = math.log1p(kinds)
+        # a detector that finds much in a picture misses less of it, and the more so of what a caption names
+        kinds = math.log1p(len({r.label for r in self.evidence.detections}))
+        told["kinds"] = kinds
+        asserted = not self.asked
         told["answer"] = float(self.asked)
+        told["told.wide"] = told.get("open_vocabulary.wide", 0.0) * asserted
+        told["told.kinds"] = kinds * asserted
+        told["told.first"] = float(asserted and claim.id == self.first)
+        words = self.found.text.lower()
+        told["answer.beside"] = float(self.asked and bool(_BESIDE.search(words)))
+        told["answer.short"] = float(self.asked and len(words.split()) < 9)
         return told
-
-    def _together(self, name: str) -> float:
-        """How well a class goes with the other things seen, by how often they meet in pictures."""
-        seen = {canonical(r.label) for r in self.evidence.detections}
-        told = (self.reliability.together.get(other, {}).get(name, 0.0) for other in seen if other != name)
-        return sum(max(-2.0, min(2.0, one)) for one in told)
 
     def _existence(self, claim: Claim) -> Verdict:
         entity = self.found.entities[claim.refs[0]]
@@ -126,13 +142,17 @@ class Judge:
         regions = self.evidence.regions.get(entity.id, Regions())
         asked = claim.id in self.evidence.answers
         if not any(look.covered for look in looks) and not asked:
-            return Verdict(claim.id, "unverifiable", 0.5, why=f"nothing that looks at the picture knows {entity.name!r}")
+            return Verdict(
+                claim.id, "unverifiable", 0.5, why=f"nothing that looks at the picture knows {entity.name!r}"
+            )
         chance = self.reliability.existence(self.features(claim), claim.polarity)
         said = chance if claim.polarity else 1 - chance
         kind = "denied" if not claim.polarity else "answer" if self.asked else "existence"
         label = self.reliability.threshold(kind).label(said)
         if label == "contradicted" and claim.polarity and not asked and not self._may_be_absent(looks):
             label = "unverifiable"
+        if label == "supported" and claim.polarity and not asked and not any(look.score > 0 for look in looks):
+            label = "unverifiable"  # likely, but nobody saw it
         if claim.polarity and label == "contradicted":
             swap = self._stand_in(entity)
             return Verdict(claim.id, label, said, swap[1], self._unseen(entity, looks), swap[0])
@@ -144,7 +164,8 @@ class Judge:
     def _may_be_absent(self, looks: Sequence[Look]) -> bool:
         """Whether somebody looked whose finding nothing says something: a detector that has just this class."""
         return any(
-            look.covered and look.role in self.reliability.absence and look.relation in ("same", "wider") for look in looks
+            look.covered and look.role in self.reliability.absence and look.relation in ("same", "wider")
+            for look in looks
         )
 
     @staticmethod
@@ -169,9 +190,9 @@ class Judge:
     def _count(self, claim: Claim) -> Verdict:
         entity = self.found.entities[claim.refs[0]]
         covered = [look for look in self.evidence.looks.get(entity.id, ()) if look.covered]
-        if not covered:
-            return Verdict(claim.id, "unverifiable", 0.5, why=f"nothing counts {entity.name!r}")
         regions = self._described(entity)
+        if not covered or regions is None:
+            return Verdict(claim.id, "unverifiable", 0.5, why=f"nothing counts {entity.name!r} as described")
         least = claim.value.endswith("+")
         number = int(claim.value.rstrip("+"))
         look = max(covered, key=lambda one: one.score)
@@ -182,24 +203,40 @@ class Judge:
         best = max(range(len(chances)), key=chances.__getitem__)
         said = chance if claim.polarity else 1 - chance
         label = self.reliability.threshold("count").label(said)
-        if label == "contradicted" and (best == 0 or best == number):
+        if label == "contradicted" and (best in (0, number) or chances[best] < LEAST_SURE):
             label = "unverifiable"  # nothing to put in its place: the thing's own existence decides
-        return Verdict(claim.id, label, said, regions, f"{len(regions)} seen", str(best) if label == "contradicted" else "")
+        return Verdict(
+            claim.id, label, said, regions, f"{len(regions)} seen", str(best) if label == "contradicted" else "",
+            observed=f"count.{len(regions) - number}",
+        )  # fmt: skip
 
-    def _described(self, entity: Entity) -> Regions:
-        """The regions of an entity that are as it is described: of "two red dogs", the red ones."""
+    def _colors_of(self, entity: int) -> set[str]:
+        return {
+            _COLOR_OF.get(c.value, c.value) for c in self.found.claims
+            if c.kind == "attribute" and c.aspect == "color" and c.refs[0] == entity and c.polarity
+        }  # fmt: skip
+
+    def _described(self, entity: Entity) -> Regions | None:
+        """The regions of an entity that are as it is described: of "two red dogs" the red ones; of "two dogs" beside
+        "a red dog" those that are not red. None where the description fits nothing."""
         regions = self.evidence.regions.get(entity.id, Regions())
-        colors = [_COLOR_OF.get(c.value, c.value) for c in self.found.claims
-                  if c.kind == "attribute" and c.aspect == "color" and c.refs[0] == entity.id and c.polarity]  # fmt: skip
-        if len(colors) != 1 or colors[0] not in COLOR_NAMES:
-            return regions
-        own = Regions(r for r in regions if self._color(r) == colors[0])
-        return own or regions
+        colors = self._colors_of(entity.id) & set(COLOR_NAMES)
+        if colors:
+            own = Regions(r for r in regions if self._color(r) in colors)
+            return own if own else None if regions else Regions()
+        beside: set[str] = set()
+        for other in self.found.entities:
+            if other.id != entity.id and other.name == entity.name and not other.denied:
+                beside |= self._colors_of(other.id)
+        return Regions(r for r in regions if self._color(r) not in beside) if beside else regions
 
     # -- attributes -----------------------------------------------------------------------------------------------------
 
     def _color(self, region: Region) -> str:
-        return region.color or main_color(self.evidence.image, region)
+        """What colour a region has: what its producer saw, else by its pixels; '' for one of many colours."""
+        if region.color:
+            return region.color if region.color in COLOR_NAMES else ""
+        return main_color(self.evidence.image, region)
 
     def _attribute(self, claim: Claim) -> Verdict:
         entity = self.found.entities[claim.refs[0]]
@@ -208,13 +245,16 @@ class Judge:
             return self._by_question(claim, regions)
         wanted = _COLOR_OF.get(claim.value, claim.value)
         if not regions:
-            return Verdict(claim.id, "unverifiable", 0.5, why=f"no {entity.name} whose colour could be looked at")
+            return Verdict(
+                claim.id, "unverifiable", 0.5, why=f"no {entity.name} whose colour could be looked at"
+            )
         if wanted not in COLOR_NAMES:
             return self._by_question(claim, regions)
         several = {c.value for c in self.found.claims
                    if c.kind == "attribute" and c.aspect == "color" and c.refs[0] == entity.id}  # fmt: skip
         seen = [self._observe_color(r, wanted, len(several) > 1) for r in regions[:8]]
-        if entity.plural:
+        siblings = [e.id for e in self.found.entities if e.id != entity.id and e.name == entity.name and not e.denied]
+        if entity.plural and not siblings:
             best = sorted(seen, key=lambda s: -self.reliability.observations[f"color.{s}"])[len(seen) // 2]
         else:
             best = max(seen, key=lambda s: self.reliability.observations[f"color.{s}"])
@@ -222,21 +262,30 @@ class Judge:
         said = chance if claim.polarity else 1 - chance
         label = self.reliability.threshold("attribute").label(said)
         colors = [self._color(r) for r in regions]
-        instead = max(sorted(set(colors)), key=colors.count) if label == "contradicted" else ""
+        taken = set().union(*(self._colors_of(e) for e in siblings)) if siblings else set()
+        named = [c for c in colors if c and c not in taken]
+        instead = max(sorted(set(named)), key=named.count) if named and label == "contradicted" else ""
+        if label == "contradicted" and siblings and not instead:
+            label = "unverifiable"  # which of several things is meant cannot be told
         if instead and (instead in several or not claim.polarity):
             instead = ""
-        return Verdict(claim.id, label, said, regions, f"its colour is {colors[0]}", instead)
+        return Verdict(
+            claim.id, label, said, regions, f"its colour is {colors[0] or 'of many'}", instead, observed=f"color.{best}"
+        )
 
     def _observe_color(self, region: Region, wanted: str, several: bool) -> str:
         main = self._color(region)
         if main == wanted:
             return "same"
+        if not main:
+            return "many"
         if not region.color:
             share = dict(color_shares(self.evidence.image, region)).get(wanted, 0.0)
             if share >= COLOR_PART or (several and share >= COLOR_PART / 3):
                 return "part"
-            return "near" if frozenset((main, wanted)) in _NEAR_COLORS or share > 0.1 else "other"
-        return "other"
+            if share > 0.1:
+                return "near"
+        return "near" if frozenset((main, wanted)) in _NEAR_COLORS else "other"
 
     def _by_question(self, claim: Claim, regions: Regions) -> Verdict:
         """What only the core MLLM can see."""
@@ -247,7 +296,9 @@ class Judge:
         chance = self.reliability.observations[f"mllm.{told}"]
         said = chance if claim.polarity else 1 - chance
         kind = claim.kind if claim.kind != "attribute" else "state"
-        label = self.reliability.threshold(kind if kind in self.reliability.thresholds else "other").label(said)
+        label = self.reliability.threshold(kind if kind in self.reliability.thresholds else "other").label(
+            said
+        )
         return Verdict(claim.id, label, said, regions, f"asked both ways round, the core MLLM says {told}")
 
     # -- relations ----------------------------------------------------------------------------------------------------
@@ -260,7 +311,14 @@ class Judge:
             return Verdict(claim.id, "unverifiable", 0.5, shown, "one of the two is not seen")
         predicate = geometric(claim.value)
         if predicate is None:
-            if not all(_far(a, b) for a, b in pairs) or claim.value in ("with", "of", "for", "from", "around", "down"):
+            if not all(_far(a, b) for a, b in pairs) or claim.value in (
+                "with",
+                "of",
+                "for",
+                "from",
+                "around",
+                "down",
+            ):
                 return self._by_question(claim, shown)
             observed, instead = "apart", ""
         else:
@@ -269,7 +327,13 @@ class Judge:
         said = chance if claim.polarity else 1 - chance
         label = self.reliability.threshold("relation").label(said)
         return Verdict(
-            claim.id, label, said, shown, f"by their boxes: {observed}", instead if label == "contradicted" else ""
+            claim.id,
+            label,
+            said,
+            shown,
+            f"by their boxes: {observed}",
+            instead if label == "contradicted" else "",
+            observed=f"relation.{observed}",
         )
 
     @staticmethod
@@ -284,7 +348,11 @@ class Judge:
         if predicate == "near":
             if any(not _far(a, b) for a, b in pairs):
                 return "holds", ""
-            return ("unclear", "") if any(gap(a.box, b.box) < 4 * min(_side(a), _side(b)) for a, b in pairs) else ("apart", "")
+            return (
+                ("unclear", "")
+                if any(gap(a.box, b.box) < 4 * min(_side(a), _side(b)) for a, b in pairs)
+                else ("apart", "")
+            )
         if predicate in ("on", "inside"):
             if any(_rests(a, b) for a, b in pairs):
                 return "holds", ""
@@ -301,7 +369,9 @@ class Judge:
         wanted = _plain(claim.value)
         lines = [r for r in self.evidence.texts if _plain(r.text or "")]
         if not wanted or not lines:
-            return Verdict(claim.id, "unverifiable", self.reliability.observations["text.none"], why="no text was read")
+            return Verdict(
+                claim.id, "unverifiable", self.reliability.observations["text.none"], why="no text was read"
+            )
         joined = _plain(" ".join(r.text or "" for r in lines))
         likeness = [difflib.SequenceMatcher(None, wanted, _plain(r.text or "")).ratio() for r in lines]
         best = max(range(len(lines)), key=likeness.__getitem__)
@@ -313,7 +383,7 @@ class Judge:
         said = chance if claim.polarity else 1 - chance
         label = self.reliability.threshold("text").label(said)
         instead = (lines[best].text or "") if label == "contradicted" and len(lines) == 1 else ""
-        return Verdict(claim.id, label, said, Regions([lines[best]]), f"read: {lines[best].text}", instead)
+        return Verdict(claim.id, label, said, Regions([lines[best]]), f"read: {lines[best].text}", instead, observed=f"text.{observed}")
 
     def _other(self, claim: Claim) -> Verdict:
         return Verdict(claim.id, "unverifiable", 0.5, why="nothing could check it")

@@ -122,7 +122,9 @@ def _checked(text: Any) -> str:
     if not isinstance(text, str) or not text.strip():
         raise InputError("there is no text to verify; give the words that are to be checked")
     if len(text) > MOST_CHARACTERS:
-        raise InputError(f"the text has {len(text)} characters; {MOST_CHARACTERS} are the most, so verify it in parts")
+        raise InputError(
+            f"the text has {len(text)} characters; {MOST_CHARACTERS} are the most, so verify it in parts"
+        )
     return text
 
 
@@ -214,7 +216,9 @@ class Session:
 
         facts = [Fact("what the picture shows", result.text, result.text)]
         try:
-            said = controller.compose(self.question or "Describe the picture.", facts, style, self.recorder).strip()
+            said = controller.compose(
+                self.question or "Describe the picture.", facts, style, self.recorder
+            ).strip()
         except SightlineError as error:
             self.recorder.emit("error", message=str(error), traceback=None, where="refiner")
             return result

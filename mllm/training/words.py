@@ -132,6 +132,7 @@ class WordsStage:
         self.sources = list(sources)
         self.tower = WordsTower(model, Speller(tokenizer))
         self.speller = self.tower.speller
+        model.copying.twins.copy_(torch.tensor(self.speller.twins))
         ids = (tokenizer.backend_tokenizer.encode(text, add_special_tokens=False).ids for text in _COMMON)
         self.common = frozenset(found[0] for found in ids if len(found) == 1)
 

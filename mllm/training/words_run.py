@@ -134,11 +134,12 @@ def export_words(run: WordsRun, folder: str | Path) -> int:
     if {name: t.shape for name, t in state.items()} != shapes:
         raise ModelFileError(f"{run.output} holds weights of another shape than the config's; check `model`")
     half = {name: t.half() for name, t in state.items()}
+    buffers = {name: tensors[f"buf/{name}"] for name, _ in model.named_buffers()}
     bad = [name for name, t in half.items() if not bool(torch.isfinite(t).all())]
     if bad:
         raise ModelFileError(f"{bad[0]} has values that float16 cannot hold; the run has diverged")
     folder = Path(folder)
-    model.save_pretrained(folder, state_dict=half)
+    model.save_pretrained(folder, state_dict=half | buffers)
     size = (folder / "model.safetensors").stat().st_size
     if size > LIMIT:
         raise ModelFileError(

@@ -2,7 +2,8 @@
 
 Pointer-generator (See et al. 2017, arXiv:1704.04368): p(w) = (1 - g) softmax(head)(w) + g sum of attention over the
 earlier places whose token is w. To the score of a place is added a learned bonus where the token before it is the one just
-written (and another where the two before it are), which is what continues a copy: the rest of a name that was begun.
+written (and another where the two before it are), which is what continues a copy: the rest of a name that was begun. Tokens that
+differ by a leading space only count as one there.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ class CopyHead(nn.Module):
         self.query = nn.Linear(config.hidden_size, config.copy_size, bias=False)
         self.key = nn.Linear(config.hidden_size, config.copy_size, bias=False)
         self.mix = nn.Linear(config.hidden_size, HISTORY)  # gate, bonus for one token alike, for two
+        self.twins: Tensor  # token -> the same without its space
+        self.register_buffer("twins", torch.arange(config.vocab_size))
 
     def attend(
         self, states: Tensor, past: Tensor, keys: Tensor, places: Tensor, look: Tensor
@@ -53,8 +56,9 @@ class CopyHead(nn.Module):
         """
         scores = (self.query(states) @ keys.transpose(1, 2)).float() * keys.shape[-1] ** -0.5
         gate, one, two = self.mix(states).float().unbind(-1)
-        alike = past[:, :, None, 0] == places[:, None, :, 1]
-        both = alike & (past[:, :, None, 1] == places[:, None, :, 2])
+        said, stood = self.twins[past.long()], self.twins[places.long()]
+        alike = said[:, :, None, 0] == stood[:, None, :, 1]
+        both = alike & (said[:, :, None, 1] == stood[:, None, :, 2])
         scores = scores + one[..., None] * alike + two[..., None] * both
         look = look & (places[:, None, :, 0] >= len(SPECIAL_TOKENS))  # marks of the prompt are never copied
         gate = gate.masked_fill(~look.any(-1), -1e4)  # nothing to copy yet

@@ -7,7 +7,9 @@ quote than inside a sentence; a model that copies tokens would have to spell eac
 - in a request "berries" is read as "berry" + "ies";
 - a request begins with a space, as a quoted text does; where it began with a capital, that is told by a mark ("^") before it
   and the letter is small;
-- a space before a Chinese character is a token of its own.
+- a space before a Chinese character is a token of its own;
+- inside an expression, where no space comes after a quote (`'deck chair' if ...`), a name begins with the same token without its
+  space (its *twin*), or with what spells that, and goes on as in the request.
 
 What an answer's tokens decode to is unchanged: only a request, which is never decoded, is rewritten.
 """
@@ -27,6 +29,8 @@ _HAN = "\u3400-\u4dbf\u4e00-\u9fff"
 _HISS = r"(?:(?<=[a-z]ss)|(?<=[a-z]ch)|(?<=[a-z]sh)|(?<=[a-z]x))(?=es(?![a-z=(]))"  # glass|es, box|es
 _ES = r"(?<=[a-z]{3})(?<![isu])(?<!sse)(?<!che)(?<!she)(?<!xe)(?=s(?![a-z=(]))"  # chair|s
 _CUT = re.compile(rf"{_HISS}|{_ES}|(?<= )(?=[{_HAN}])|(?<=[^ ])(?= [{_HAN}])")
+_LITERAL = re.compile(r"(?:(?<=expr=\"')|(?<= else '))(?!(?:yes|no|left|right)')(?=[A-Za-z])")
+_BARE = "\x01"  # marks a piece that begins with a name in an expression
 _IES = re.compile(r"\b([a-z]{2,}[a-z])ies\b")
 # Plurals of words in -ie, and words that end so in the singular.
 _KEPT_IES = frozenset(
@@ -43,6 +47,11 @@ class Speller:
     def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
         self.tokenizer = tokenizer
         self._backend = tokenizer.backend_tokenizer
+        vocabulary = tokenizer.get_vocab()
+        self.twins = list(range(len(tokenizer)))  # id -> id of the same token without its space
+        for token, number in vocabulary.items():
+            if token.startswith("Ġ") and token[1:] in vocabulary:
+                self.twins[number] = vocabulary[token[1:]]
         self._ids = lru_cache(maxsize=100_000)(self._encode)
 
     def request(self, text: str) -> list[int]:
@@ -60,7 +69,7 @@ class Speller:
         text = _OPENING.sub(" ", text)
         if lead and text[:1].isascii() and text[:1].isalnum():
             text = f" {text}"
-        return self._all(text)
+        return self._all(_LITERAL.sub("\x00" + _BARE, text))
 
     def decode(self, ids: list[int]) -> str:
         """The text of an answer's ids."""
@@ -91,6 +100,11 @@ class Speller:
         return [piece for piece in out if piece]
 
     def _encode(self, piece: str) -> tuple[int, ...]:
+        if piece.startswith(_BARE):
+            first, *rest = self._encode(f" {piece[1:]}")
+            twin = self.twins[first]
+            bare = (twin,) if twin != first else self._encode(str(self.tokenizer.decode([first]))[1:])
+            return (*bare, *rest)
         return tuple(self._backend.encode(piece, add_special_tokens=False).ids)
 
 

@@ -2,7 +2,8 @@
 
 A candidate's score is the weighted geometric mean of both opinions, so that a thing that one of them takes for something else
 falls behind. The boxes of a kind that overlap are averaged by score (weighted boxes fusion, Solovyev et al. 2021,
-arXiv:1910.13302); of what overlaps or lies inside another of its kind, the best stays.
+arXiv:1910.13302); of what overlaps or lies inside another of its kind, the best stays. A thing that goes by several names
+keeps the best one, and the others at a fraction of their scores.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import numpy as np
 
 UNSEEN = 0.01  # an opinion of 0 counts as this: one detector alone may still be right
 OVERLAP = 0.4  # IoU from which two candidates are one thing, whatever they are called
+DOUBT = 0.2  # what is left of the score of a thing's second name
 PART = 0.7  # of the smaller box that lies in one of its own kind, from which it is a part of that thing
 AGREE = 0.6  # IoU from which boxes of a kind are averaged
 
@@ -66,21 +68,32 @@ def joined(own: np.ndarray, other: np.ndarray, trust: float) -> np.ndarray:
 
 
 def settle(found: Candidates) -> Candidates:
-    """One candidate a thing, best first."""
-    if not len(found.boxes):
-        return found
-    iou, part = shared(found.boxes, found.boxes)
-    same = found.kinds[:, None] == found.kinds[None]
-    beaten = (iou > OVERLAP) | ((part > PART) & same)
-    free, kept, boxes = np.ones(len(found.boxes), bool), [], []
-    for best in np.argsort(-found.scores, kind="stable"):
+    """One candidate a thing and kind, best first; where a thing has several kinds, all but the best are in doubt."""
+    parts = [_of_one_kind(found, kind) for kind in np.unique(found.kinds)]
+    every = sum(parts, Candidates.of([]))
+    order = np.argsort(-every.scores, kind="stable")
+    boxes, scores = every.boxes[order], every.scores[order]
+    iou, first = shared(boxes, boxes)[0], np.ones(len(order), bool)
+    for place in range(1, len(order)):
+        first[place] = not (first[:place] & (iou[place, :place] > OVERLAP)).any()
+    scores = np.where(first, scores, scores * DOUBT)
+    again = np.argsort(-scores, kind="stable")
+    return Candidates(boxes[again], every.kinds[order][again], scores[again])
+
+
+def _of_one_kind(found: Candidates, kind: int) -> Candidates:
+    """The candidates of a kind without doubles and parts, each with the mean of the boxes that agree with it."""
+    own = found.kinds == kind
+    boxes, scores = found.boxes[own], found.scores[own]
+    iou, part = shared(boxes, boxes)
+    free, kept, merged = np.ones(len(boxes), bool), [], []
+    for best in np.argsort(-scores, kind="stable"):
         if free[best]:
-            free &= ~beaten[best]
-            agree = same[best] & (iou[best] > AGREE)
-            kept.append(best)
-            boxes.append(np.average(found.boxes[agree], axis=0, weights=found.scores[agree]))
-    order = np.array(kept, np.int64)
-    return Candidates(np.array(boxes), found.kinds[order], found.scores[order])
+            free &= (iou[best] <= OVERLAP) & (part[best] <= PART)
+            agree = iou[best] > AGREE
+            kept.append(scores[best])
+            merged.append(np.average(boxes[agree], axis=0, weights=scores[agree]))
+    return Candidates(np.array(merged).reshape(-1, 4), np.full(len(kept), kind), np.array(kept))
 
 
 __all__ = ["Candidates", "joined", "opinion", "settle"]

@@ -16,7 +16,11 @@ from ..names import COCO_CLASSES, canonical, matched
 from ..values import Image, Region, Regions
 from .common import checked
 
-_EXACT, _TAIL, _WIDER = 1.0, 0.9, 0.5  # of the score: the same or a kind of it, a compound with it, a wider class
+_EXACT, _TAIL, _WIDER = (
+    1.0,
+    0.9,
+    0.5,
+)  # of the score: the same or a kind of it, a compound with it, a wider class
 
 
 def read_recorded(path: Path, key: str) -> dict[str, list[str]]:
@@ -52,7 +56,9 @@ class _Recorded:
     def _of(self, image: Image) -> list[str]:
         name = Path(image.source or "").name
         if name not in self._names:
-            raise ToolError(f"nothing is recorded for {name or 'a picture without a file name'} under {self._key!r}")
+            raise ToolError(
+                f"nothing is recorded for {name or 'a picture without a file name'} under {self._key!r}"
+            )
         return self._names[name]
 
     def _region(self, image: Image, label: str, share: float = 1.0) -> Region:

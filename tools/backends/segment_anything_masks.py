@@ -20,15 +20,16 @@ from ...errors import ModelFileError, ToolError
 from ..roles import Prompt
 from ..values import Box, Image, Mask, Region, Regions
 from .common import checked, is_out_of_memory, one_line, torch_device, whole
+from .edges import cut_to_edges
 
 
 @dataclass(frozen=True)
 class _Answer:
     """Masks of one prompt on one frame, best first."""
 
-    logits: np.ndarray  # [K, h, w] on the decoder's grid, whose top left part is the picture
     scores: np.ndarray  # [K] the model's own estimate of each mask's IoU
     masks: np.ndarray  # [K, H, W] bool, in pixels of the frame
+    chance: np.ndarray  # [H, W] probability of each pixel in the best mask
 
 
 class SamSegmenter:
@@ -44,11 +45,13 @@ class SamSegmenter:
         masks: int = 3,
         embeddings: int = 16,
         zoom: float = -1.0,
+        edges: float = -1.0,
         device: str = "auto",
     ) -> None:
         """`masks` is the most that an ambiguous prompt gives; `embeddings` are kept, 4 MiB each. With `zoom`, a thing is looked
         at again in a window so many times its size, where that is smaller than the picture; 0: never, -1: what suits the
-        weights."""
+        weights. With `edges`, pixels whose probability lies between it and one less it go where their colours say, in one
+        graph cut; 0: none, -1: what suits the weights."""
         self._digest = digest
         self._most = whole("masks", masks, 1, 3)
         self._keep = whole("embeddings", embeddings, 1, 4096)
@@ -61,6 +64,8 @@ class SamSegmenter:
         self._shift = 0.5 if ours else 0.0
         zoom = checked("zoom", zoom, -1, 16)
         self._zoom = (_ZOOM if ours else 0.0) if zoom < 0 else zoom
+        edges = checked("edges", edges, -1, 0.49)
+        self._edges = (_EDGES if ours else 0.0) if edges < 0 else edges
 
     def segment(self, images: Sequence[Image], prompts: Sequence[Prompt]) -> list[Regions]:
         """Prompts of one picture share its embedding; a prompt for no point, box or mask is a ToolError."""
@@ -103,8 +108,10 @@ class SamSegmenter:
             closer = self._window(image, rough.box, prompt)
             if closer is not image:
                 nearer = self._answer(closer, prompt.points, None, rough, False)
-                return self._regions([(closer, nearer), (frame, _rest(answer))], image)
-        return self._regions([(frame, answer)], image)
+                return self._regions(
+                    [(closer, self._sharpened(closer, nearer)), (frame, _rest(answer))], image
+                )
+        return self._regions([(frame, self._sharpened(frame, answer))], image)
 
     def _window(self, image: Image, box: Box, prompt: Prompt) -> Image:
         """The part of the image, `zoom` times the box and with every click in it, in which the thing is looked at; the
@@ -155,10 +162,18 @@ class SamSegmenter:
                 dense_prompt_embeddings=dense,
                 multimask_output=ambiguous,
             )
-            masks = self._model.postprocess_masks(small, seen, original) > self._model.mask_threshold
+            logits = self._model.postprocess_masks(small, seen, original)[0].float()
         scores = quality[0].float().cpu().numpy()
         order = np.argsort(-scores, kind="stable")
-        return _Answer(small[0].float().cpu().numpy()[order], scores[order], masks[0].cpu().numpy()[order])
+        masks = (logits > self._model.mask_threshold).cpu().numpy()[order]
+        return _Answer(scores[order], masks, logits[int(order[0])].sigmoid().cpu().numpy())
+
+    def _sharpened(self, frame: Image, answer: _Answer) -> _Answer:
+        """The best mask drawn to the picture's edges, where that was asked for."""
+        if not self._edges:
+            return answer
+        cut = cut_to_edges(frame.pixels, answer.chance, (self._edges, 1 - self._edges))
+        return _Answer(answer.scores, np.concatenate([cut[None], answer.masks[1:]]), answer.chance)
 
     def _regions(self, answers: Sequence[tuple[Image, _Answer]], image: Image) -> Regions:
         regions = []
@@ -192,13 +207,14 @@ class SamSegmenter:
 
 
 # Chosen on training photographs and validation scenes (docs/experiments.md, "Segmenter").
-_ZOOM = 2.0  # sides of a thing that its window has, for our weights
+_ZOOM = 1.5  # sides of a thing that its window has, for our weights
+_EDGES = 0.35  # probability from which colours decide, for our weights
 _LEAST_WINDOW = 24  # pixels
 _WORTH = 0.75  # of the picture's longer side, from which a window is not worth another look
 
 
 def _rest(answer: _Answer) -> _Answer:
-    return _Answer(answer.logits[1:], answer.scores[1:], answer.masks[1:])
+    return _Answer(answer.scores[1:], answer.masks[1:], answer.chance)
 
 
 def _ours(weights: Path, model: str) -> Any:

@@ -28,8 +28,8 @@ FINDER = (
     "detector/weights.pt"  # in the starter folder: an ultralytics network over the kinds of the scenes world
 )
 SIZES = (160, 192)  # pixels of a side that it looks at; it was trained at the first
-_TRUST = 0.3  # weight of the detector's opinion against the eyes'
-_MOST = 40  # things of a picture
+_TRUST = 0.4  # weight of the detector's opinion against the eyes'
+_MOST = 100  # things of a picture
 _KEPT = 64  # pictures whose sightings are kept; a few kilobytes each
 _SURE = 0.8  # of every character, for a whole crop to be read as a word
 _FLOOR = 0.005  # least score of a sighting
@@ -163,16 +163,16 @@ class Eyes:
         theirs = Candidates.of(
             [(tuple(v / side for v in image.local(r.box)), names.index(r.label), r.score) for r in regions]
         )
-        there = 1.001 - kinds[:, -1]
-        opinions = []
-        for place, kind in zip(theirs.boxes.tolist(), theirs.kinds.tolist(), strict=True):
-            weight = _core(tuple(place), len(kinds)) * there
-            opinions.append(float((weight @ kinds[:, kind]) / weight.sum()))
-        rated = replace(theirs, scores=joined(theirs.scores, np.array(opinions), _TRUST))
+        weights = _cores(theirs.boxes, len(kinds)) * (1.001 - kinds[:, -1])  # [N, cells]
+        told = (weights @ kinds / weights.sum(1, keepdim=True)).numpy()
+        opinions = told[np.arange(len(theirs.kinds)), theirs.kinds].astype(float)
+        rated = replace(theirs, scores=joined(theirs.scores, opinions, _TRUST))
         mine = replace(mine, scores=joined(mine.scores, opinion(theirs, mine), 1 - _TRUST))
         best = settle(rated + mine)
         rows = zip(best.boxes.tolist(), best.kinds.tolist(), best.scores.tolist(), strict=True)
-        return [Finding(tuple(place), names[kind], score) for place, kind, score in rows][:_MOST]
+        return [Finding(tuple(place), names[kind], score) for place, kind, score in rows if score >= _FLOOR][
+            :_MOST
+        ]
 
     def _sightings(
         self, image: Image, pixels: Any, cells: dict[str, Any], found: list[Finding]
@@ -181,15 +181,19 @@ class Eyes:
         c, side = self.config, float(max(image.size))
         printed = [i for i, one in enumerate(found) if one.kind in c.word_kinds]
         texts = dict(zip(printed, self._read(pixels, [found[i].place for i in printed]), strict=True))
+        weights = _cores(np.array([one.place for one in found]), len(cells["kind"])) * (
+            1.001 - cells["kind"][:, -1]
+        )
+        colors, sizes = ((weights @ cells[name]).argmax(1).tolist() for name in ("color", "size"))
         sightings = []
         for i, one in enumerate(found):
-            weight = _core(one.place, len(cells["kind"])) * (1.001 - cells["kind"][:, -1])
-            color, size = int((weight @ cells["color"]).argmax()), int((weight @ cells["size"]).argmax())
             x1, y1, x2, y2 = (v * side for v in one.place)
+            word, read = texts.get(i, ("", 0.0))
             sightings.append(
-                Sighting((x1, y1, x2, y2), one.kind, one.score, c.colors[color], c.sizes[size],
-                         *texts.get(i, ("", 0.0)))
-            )  # fmt: skip
+                Sighting(
+                    (x1, y1, x2, y2), one.kind, one.score, c.colors[colors[i]], c.sizes[sizes[i]], word, read
+                )
+            )
         return sorted(sightings, key=lambda s: -s.score)
 
     def _read(self, pixels: Any, places: list[tuple[float, ...]]) -> list[tuple[str, float]]:
@@ -224,16 +228,16 @@ _THRESHOLD = 0.5  # of a cell that may speak for a thing
 _CORE = 0.6  # part of a box's width and height whose cells tell its colour
 
 
-def _core(place: tuple[float, ...], count: int) -> Any:
-    """1 for the cells [count] of a square grid whose middle lies in the core of a box in 0..1, for at least one cell."""
+def _cores(places: np.ndarray, count: int) -> Any:
+    """[N, cells]: 1 for the cells of a square grid whose middle lies in the core of each box in 0..1; at least one cell."""
     import torch
 
     grid = round(count**0.5)
-    x1, y1, x2, y2 = place
+    x1, y1, x2, y2 = torch.from_numpy(places.reshape(-1, 4)).float().unbind(1)
     middle = (torch.arange(grid) + 0.5) / grid
-    near_x = (middle - (x1 + x2) / 2).abs() <= max((x2 - x1) * _CORE, 1 / grid) / 2
-    near_y = (middle - (y1 + y2) / 2).abs() <= max((y2 - y1) * _CORE, 1 / grid) / 2
-    return (near_y[:, None] & near_x[None]).flatten().float()
+    near_x = (middle - (x1 + x2)[:, None] / 2).abs() <= ((x2 - x1) * _CORE).clamp_min(1 / grid)[:, None] / 2
+    near_y = (middle - (y1 + y2)[:, None] / 2).abs() <= ((y2 - y1) * _CORE).clamp_min(1 / grid)[:, None] / 2
+    return (near_y[:, :, None] & near_x[:, None]).flatten(1).float()
 
 
 def _finders(path: Path) -> list[Any]:
@@ -277,7 +281,7 @@ class StarterDetector:
 
     batch = 32
 
-    def __init__(self, weights: Path, digest: str, confidence: float = 0.15) -> None:
+    def __init__(self, weights: Path, digest: str, confidence: float = 0.12) -> None:
         self._eyes, self._digest = eyes(weights, digest), digest
         self._confidence = checked("confidence", confidence, 0, 1)
         self.vocabulary: tuple[str, ...] = tuple(self._eyes.config.kinds)
@@ -302,7 +306,7 @@ class StarterOpen:
 
     batch = 32
 
-    def __init__(self, weights: Path, digest: str, confidence: float = 0.15) -> None:
+    def __init__(self, weights: Path, digest: str, confidence: float = 0.12) -> None:
         self._eyes, self._digest = eyes(weights, digest), digest
         self._confidence = checked("confidence", confidence, 0, 1)
         self.vocabulary: tuple[str, ...] = tuple(self._eyes.config.kinds)
@@ -340,7 +344,7 @@ class StarterReader:
 
     batch = 32
 
-    def __init__(self, weights: Path, digest: str, confidence: float = 0.15, legible: float = 0.3) -> None:
+    def __init__(self, weights: Path, digest: str, confidence: float = 0.12, legible: float = 0.3) -> None:
         """`confidence`: floor of a sign's or word's detection; `legible`: of its least sure character."""
         self._eyes, self._digest = eyes(weights, digest), digest
         self._confidence = checked("confidence", confidence, 0, 1)

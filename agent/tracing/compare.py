@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from difflib import ndiff
 from typing import Any
 
+from .markup import Markup, tag
 from .replay import alike, told
 from .trace import Run, Trace
 
@@ -49,6 +50,30 @@ class Comparison:
             "costs": {name: {"a": one, "b": other} for name, (one, other) in self.costs.items()},
         }
 
+    def html(self) -> Markup:
+        """The comparison as a piece of a page: what differs in a table, the programs line by line, the costs."""
+        rows = [
+            tag("tr", tag("th", f"{c.what} {c.where}".strip(), scope="row"), *(tag("td", _words(v), dir="auto") for v in (c.before, c.after)))
+            for c in self.changes if c.what != "program"
+        ]  # fmt: skip
+        costs = [
+            tag("tr", tag("th", name, scope="row"), tag("td", f"{one:.0f}"), tag("td", f"{other:.0f}"))
+            for name, (one, other) in self.costs.items()
+        ]
+        head = tag(
+            "thead", tag("tr", tag("td", ""), tag("th", self.a, scope="col"), tag("th", self.b, scope="col"))
+        )
+        marks = {"-": "del", "+": "ins"}
+        lines = [tag(marks.get(line[:1], "span"), line + "\n") for line in self.programs]
+        same = tag("p", "The same question, plan, values and answer; only the costs differ.")
+        return tag(
+            "div",
+            same if self.same else None,
+            tag("pre", tag("code", lines)) if lines else None,
+            tag("table", head, tag("tbody", rows, costs)),
+            class_="trace-comparison",
+        )
+
 
 def compare(a: Trace, b: Trace) -> Comparison:
     """What differs between two traces, of the same question or not."""
@@ -67,7 +92,11 @@ def compare(a: Trace, b: Trace) -> Comparison:
     first, second = a.runs(), b.runs()
     texts = [[line for run in runs for line in run.text.splitlines()] for runs in (first, second)]
     put("program", "\n".join(texts[0]), "\n".join(texts[1]))
-    programs = tuple(line for line in ndiff(*texts) if not line.startswith("?")) if texts[0] != texts[1] else ()
+    programs = (
+        tuple(line for line in ndiff(texts[0], texts[1]) if not line.startswith("?"))
+        if texts[0] != texts[1]
+        else ()
+    )
     changes += _values(first, second)
     put("weights", _weights(a), _weights(b))
     calls = [[told(e.data.get("tool")) for e in trace.of("call")] for trace in (a, b)]
@@ -95,8 +124,17 @@ def _values(first: list[Run], second: list[Run]) -> list[Change]:
                 if step.get("error") != match.get("error"):
                     changes.append(Change("error", prefix + name, step.get("error"), match.get("error")))
             elif not alike(step.get("value"), match.get("value")):
-                changes.append(Change("value", prefix + name, told(step.get("value")), told(match.get("value"))))
+                changes.append(
+                    Change("value", prefix + name, told(step.get("value")), told(match.get("value")))
+                )
     return changes
+
+
+def _words(value: Any) -> str:
+    """A side of a change, as people read it."""
+    if value is None or value == [] or value == {} or value == "":
+        return "–"
+    return value if isinstance(value, str) else told(value)
 
 
 def _pictures(trace: Trace) -> list[str]:
