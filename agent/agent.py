@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import queue
-import threading
 import traceback
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -16,18 +14,17 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ..errors import InputError, SightlineError
 from ..programs.cache import ResultCache
 from ..programs.engine import Engine
-from ..programs.parser import parse
-from ..programs.syntax import Literal, ProgramError
 from ..tools.models import Models
 from ..tools.registry import Registry
-from ..tools.values import Image
 from . import marks
 from .answering import answer_language, ground, word
 from .asking import mark_of, mode_of, new_trace_id, pictures_of, question_of
 from .budget import Budget, usage_of
+from .channel import Channel
 from .choice import choose
 from .controllers.base import Controller
 from .direct import run_direct
+from .endings import known_so_far, things_of, thoughts_of
 from .events import Event, Recorder, Sink
 from .follow_up import standalone
 from .ladder import Rung, climb
@@ -164,7 +161,7 @@ class Agent:
     ) -> Iterator[Event | Answer]:
         """The events of an answer as they happen, and the Answer at the end. Closing the iterator stops the work."""
         call = self._call(pictures, question, at, mode, **_complete(options))
-        channel = _Channel()
+        channel = Channel()
         future = self._pool.submit(self._into, call, channel)
         try:
             while (item := channel.items.get()) is not None:
@@ -180,7 +177,7 @@ class Agent:
         call = self._call(pictures, question, at, mode, **_complete(options))
         loop = asyncio.get_running_loop()
         items: asyncio.Queue[Event | None] = asyncio.Queue()
-        channel = _Channel(lambda item: loop.call_soon_threadsafe(items.put_nowait, item))
+        channel = Channel(lambda item: loop.call_soon_threadsafe(items.put_nowait, item))
         future = loop.run_in_executor(self._pool, self._into, call, channel)
         try:
             while (item := await items.get()) is not None:
@@ -214,13 +211,13 @@ class Agent:
             session, fall_back, new_trace_id(),
         )  # fmt: skip
 
-    def _into(self, call: _Call, channel: _Channel) -> Answer:
+    def _into(self, call: _Call, channel: Channel) -> Answer:
         try:
             return self._answer(call, (channel,))
         finally:
             channel.end()
 
-    def _answer(self, call: _Call, sinks: tuple[_Channel, ...]) -> Answer:
+    def _answer(self, call: _Call, sinks: tuple[Channel, ...]) -> Answer:
         session = self.sessions.get(call.session)
         with session.lock:
             request = self._request(call, session)
@@ -240,7 +237,7 @@ class Agent:
             session.pictures = request.pictures
             # an answer that may quote a picture is not told to whoever plans the next one
             said = answer.text if not worded(recorder.events) else veiled(answer.text)
-            session.turns.append(Turn(request.question, said, request.alone, _things(answer.program)))
+            session.turns.append(Turn(request.question, said, request.alone, things_of(answer.program)))
             return answer
 
     def _request(self, call: _Call, session: Session) -> Request:
@@ -289,7 +286,7 @@ class Agent:
         if outcome.status == "done":
             draft = word(outcome, request, self.controller, recorder)
         elif outcome.status == "partial":
-            draft = _known(outcome, answer_language(request))
+            draft = known_so_far(outcome, answer_language(request))
         grounded = ground(draft, outcome.evidence)
         recorder.emit("draft", text=draft, grounded=grounded)
         text, claims, evidence = draft, (), outcome.evidence
@@ -305,7 +302,7 @@ class Agent:
         usage.ms = recorder.ms
         recorder.emit("end", usage=usage.to_json(), status=outcome.status)
         return Answer(
-            outcome.status, text, grounded, mode, draft, outcome.value, outcome.program, _thoughts(outcome, recorder),
+            outcome.status, text, grounded, mode, draft, outcome.value, outcome.program, thoughts_of(outcome, recorder),
             evidence, claims, usage, recorder.trace, outcome.error,
         )  # fmt: skip
 
@@ -355,21 +352,6 @@ class Agent:
         return models.has("mllm") or models.spec("mllm") is not None
 
 
-class _Channel:
-    """A sink that hands events to whoever reads the stream; `stopped` tells the work that nobody reads any more."""
-
-    def __init__(self, deliver: Any = None) -> None:
-        self.items: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
-        self.stopped = threading.Event()
-        self._deliver = deliver or self.items.put
-
-    def receive(self, event: Event, pictures: Iterable[Image]) -> None:
-        self._deliver(event)
-
-    def end(self) -> None:
-        self._deliver(None)
-
-
 def _complete(options: dict[str, Any]) -> dict[str, Any]:
     """The keyword options of `ask` with their defaults; TypeError for one that `ask` does not have."""
     known: dict[str, Any] = {
@@ -417,26 +399,3 @@ def _checkable(request: Request, outcome: Outcome, draft: str) -> bool:
 
 def _fields(record: Any) -> dict[str, Any]:
     return {name: getattr(record, name) for name in record.__slots__}
-
-
-def _things(program: str | None) -> tuple[str, ...]:
-    """What a program looked for by name, in order: what a follow-up may mean by "ones"."""
-    if not program:
-        return ()
-    try:
-        steps = parse(program).steps
-    except ProgramError:
-        return ()
-    named = (step.arguments.get("object") for step in steps if step.op == "LOC")
-    return tuple(dict.fromkeys(n.value for n in named if isinstance(n, Literal) and isinstance(n.value, str)))
-
-
-def _thoughts(outcome: Outcome, recorder: Recorder) -> tuple[str, ...]:
-    """What the language model said on the way, verbatim."""
-    return outcome.thoughts or tuple(str(e.data["said"]) for e in recorder.events if e.kind == "thought")
-
-
-def _known(outcome: Outcome, language: str) -> str:
-    """What is known where a limit cut the work off, in words."""
-    gap, lead = ("；", "到目前为止：") if language == "zh" else ("; ", "So far: ")
-    return lead + gap.join(f"{fact.asked}: {fact.found}" for fact in outcome.facts) if outcome.facts else ""

@@ -15,6 +15,15 @@ _CHINESE = {
     "left": "左边", "right": "右边", "left of": "左边", "right of": "右边", "above": "上方", "below": "下方",
     "inside": "里面", "touching": "接触",
 }  # fmt: skip
+# Other common names of things that the lexicon has under one name alone.
+_ALSO = {
+    "五角星": "star", "星星": "star", "爱心": "heart", "牌子": "sign", "招牌": "sign", "标牌": "sign", "指示牌": "sign",
+    "轿车": "car", "小汽车": "car", "小轿车": "car", "单车": "bicycle", "脚踏车": "bicycle", "巴士": "bus", "公共汽车": "bus",
+    "小狗": "dog", "狗狗": "dog", "小猫": "cat", "猫咪": "cat", "小兔子": "rabbit", "兔": "rabbit", "小熊": "teddy bear",
+    "老鼠": "mouse", "伞": "umbrella", "时钟": "clock", "闹钟": "clock", "圆": "circle", "圆圈": "circle", "方块": "square",
+    "方形": "square", "长方形": "rectangle", "杯": "cup", "茶杯": "cup", "书本": "book", "礼盒": "gift", "生日蛋糕": "cake",
+    "帆船": "sailboat", "轮船": "ship", "船": "ship", "火箭": "rocket", "直升飞机": "helicopter", "人": "person",
+}  # fmt: skip
 _PICTURE = frozenset({"图", "画", "图片", "照片", "图画", "画面", "相片"})
 YES = frozenset({"yes", "true", "是", "对", "有", "是的", "对的", "有的"})
 NO = frozenset({"no", "false", "否", "不", "没有", "不是", "不对", "错"})
@@ -104,12 +113,12 @@ def _english_names() -> dict[str, str]:
     found: dict[str, str] = {kind.zh: kind.name for kind in KINDS.values()}
     for noun in chinese_nouns():
         found.setdefault(noun.surface, noun.english)
-    return {zh: en for zh, en in found.items() if en not in _colors()}
+    return {**_ALSO, **{zh: en for zh, en in found.items() if en not in _colors()}}
 
 
 @cache
 def _chinese_names() -> tuple[frozenset[str], int]:
-    names = frozenset(name for name in _names().values() if _HAN.search(name))
+    names = frozenset(name for name in (*_names().values(), *_ALSO) if _HAN.search(name))
     return names, max(map(len, names))
 
 

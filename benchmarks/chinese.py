@@ -20,12 +20,17 @@ from sightline.agent.agent import Agent
 from sightline.agent.answering import short
 from sightline.agent.language import NO, YES, in_language
 from sightline.agent.records import Answer
+from sightline.mllm.scenes.layouts import extent
 from sightline.mllm.scenes.render import render
 from sightline.mllm.scenes.schema import Scene, SceneObject
 from sightline.mllm.scenes.vocabulary import KINDS
 from sightline.tools.values import Image
 
-_CELL, _GRID = 40, 3  # pixels of a cell, cells a side of the 128-pixel scene
+_CELL, _GRID, _LONGEST = (
+    40,
+    3,
+    34,
+)  # pixels of a cell, cells a side of the 128-pixel scene, longest side of a thing
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +87,11 @@ def scene_of(page: Page, number: int) -> Scene:
     for cell, said in page.things.items():
         kind, color, *word = said.split()
         x, y = 4 + _CELL * (cell % _GRID), 4 + _CELL * (cell // _GRID)
-        box = (x + 3, y + 3, x + 35, y + 35)
+        wide, high = extent(kind, 0, 0, _LONGEST) if not word else (42, 20)  # a thing keeps its proportions
+        left, top = x + (38 - wide) // 2, y + (38 - high) // 2
         style = "sign" if word else "shape" if KINDS[kind].category == "shape" else "glyph"
         style = "tint" if style == "glyph" and color != "multicolor" else style
-        if word:
-            box = (x, y + 8, x + 42, y + 28)
+        box = (max(left, 0), top, max(left, 0) + wide, top + high)
         objects.append(SceneObject(kind, KINDS[kind].category, color, "medium", box, style, *word))
     return Scene(number + 1, 128, 128, tuple(objects))
 

@@ -112,7 +112,7 @@ def said(answer: Answer, truth: str = "") -> str:
     no, its only number or its only colour, whichever the truth is."""
     value = answer.text if answer.value is None else short(answer.value, "en")
     text = value.strip().strip(".!").lower()
-    if text in WORDS:
+    if text in WORDS and (truth.isdigit() or not truth):
         return str(WORDS.index(text))
     found: list[str] = []
     if truth in ("yes", "no"):
@@ -191,12 +191,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--per-kind", type=int, default=PER_KIND)
+    parser.add_argument("--every", type=int, default=1, help="of the questions, only every so many")
     parser.add_argument("--modes", default=",".join(MODES))
     parser.add_argument("--tools", default="real,oracle")
     parser.add_argument("--pack", default="scenes")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/out/modes.json"))
     options = parser.parse_args(arguments)
-    questions = mode_questions(options.per_kind)
+    questions = mode_questions(options.per_kind)[:: options.every]
     memory = Remembering()
     memory.prepare([q.question for q in questions])
     rows: dict[str, dict[str, list[dict[str, Any]]]] = {}

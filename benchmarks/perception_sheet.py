@@ -26,18 +26,17 @@ from sightline.tools.roles import Prompt
 from sightline.tools.values import Image, Region, Regions
 
 _SIDE, _COLUMNS, _GAP, _LINE, _PAPER, _INK = 240, 8, 8, 16, (248, 246, 242), (30, 30, 34)
-_MASKED = 8  # things of a picture that get a mask
 _FOLDERS = ("coco_val128", "indoor_home", "misc", "flickr8k")  # below photos/, taken in turn
 
 
-def seen(models: Models, image: Image) -> tuple[list[Region], list[Region]]:
-    """(what a pack finds in a picture, the masks that it makes of it)."""
+def seen(models: Models, image: Image, most: int) -> tuple[list[Region], list[Region]]:
+    """(what a pack finds in a picture, the masks that it makes of it, `most` at most)."""
     if models.has("detector"):
         found = list(models.get("detector").detect([image])[0])
-        prompts = [Prompt(box=r.box) for r in found[:_MASKED]]
+        prompts = [Prompt(box=r.box) for r in found[:most]]
     else:
         found = [*models.get("ocr").read([image])[0], *models.get("face_detector").detect_faces([image])[0]]
-        prompts = [Prompt(points=((image.width / 2, image.height / 2, True),))]
+        prompts = [Prompt(points=((image.width / 2, image.height / 2, True),))][:most]
     masks: list[Regions] = models.get("segmenter").segment([image] * len(prompts), prompts) if prompts else []
     return found, [m[0] for m in masks if len(m)]
 
@@ -91,6 +90,9 @@ def main() -> int:
     parser.add_argument("--models", type=Path, help="folder with weights files")
     parser.add_argument("--scenes", type=int, default=24)
     parser.add_argument("--photos", type=int, default=24)
+    parser.add_argument(
+        "--masks", type=int, default=8, help="most masks of a picture; 0 for none, which is quick"
+    )
     options = parser.parse_args()
     shown: list[tuple[str, Image, str]] = []
     for i in range(options.scenes):
@@ -103,7 +105,7 @@ def main() -> int:
     step = (_SIDE + _GAP, _SIDE + _LINE + _GAP)
     sheet = PIL.Image.new("RGB", (_COLUMNS * step[0] + _GAP, rows * step[1] + _GAP), _PAPER)
     for index, (name, image, pack) in enumerate(shown):
-        found, masks = seen(packs[pack], image)
+        found, masks = seen(packs[pack], image, options.masks)
         picture = tile(image, found, masks, f"{name}: {len(found)} found")
         sheet.paste(picture, (_GAP + index % _COLUMNS * step[0], _GAP + index // _COLUMNS * step[1]))
         print(f"{pack:<10}{name:<40}{len(found):>4} found{len(masks):>4} masks")

@@ -11,7 +11,15 @@ from ..errors import InputError
 from .console import print_json
 
 _JSON = typer.Option(False, "--json", help="Print one JSON object.")
-_SEED = typer.Option(0, "--seed", help="Of the bootstrap.")
+_SEED = typer.Option(
+    0, "--seed", help="Of the bootstrap, and of the scenes that a live model is asked about."
+)
+_MODEL = typer.Option(
+    "", "--model", help="Ask a model instead of reading predictions: starter, or mllm for that of --pack."
+)
+_PACK = typer.Option("scenes", "--pack", help="With --model: which models.")
+_PICTURES = typer.Option(100, "--pictures", help="With --model: how many held-out scenes.")
+_VERIFY = typer.Option(False, "--verify", help="With --model: verify each response before it is scored.")
 
 
 def register(app: typer.Typer) -> None:
@@ -21,36 +29,71 @@ def register(app: typer.Typer) -> None:
 
 
 def chair(
-    predictions: Path = typer.Option(..., "--predictions", help='JSON lines of {"image_id", "caption"}.'),
+    predictions: Path | None = typer.Option(
+        None, "--predictions", help='JSON lines of {"image_id", "caption"}.'
+    ),
     annotations: list[Path] = typer.Option(
-        ..., "--annotations", help='{"image id": [objects]}, or COCO instances and captions; may be repeated.'
+        None,
+        "--annotations",
+        help='{"image id": [objects]}, or COCO instances and captions; may be repeated.',
     ),
     synonyms: Path | None = typer.Option(
         None,
         "--synonyms",
         help="CHAIR's table, a line for each object with its synonyms (default: synonyms.txt beside the annotations).",
     ),
+    model: str = _MODEL,
+    pack: str = _PACK,
+    pictures: int = _PICTURES,
+    verify: bool = _VERIFY,
     seed: int = _SEED,
     as_json: bool = _JSON,
 ) -> None:
     """Objects named in captions that are not in the picture: CHAIRs, CHAIRi and recall, in percent."""
     from ..mllm.evaluation.hallucination import chair as protocol
 
+    if model:
+        from ..agent.verification.live import captions
+
+        _show(captions(_models(model, pack), pictures=pictures, seed=seed, check=verify), as_json)
+        return
+    if predictions is None or not annotations:
+        raise InputError("give --predictions and --annotations, or --model to ask one about held-out scenes")
     table = protocol.Synonyms.read(synonyms or _beside(annotations[0], "synonyms.txt", "--synonyms"))
     found = protocol.evaluate(predictions, annotations, table, seed)
     _show(found | {"seed": seed}, as_json)
 
 
 def pope(
-    predictions: Path = typer.Option(..., "--predictions", help='JSON lines of {"question_id", "answer"}.'),
-    annotations: Path = typer.Option(
-        ..., "--annotations", help='Question file: {"question_id", "image", "text", "label"} a line.'
+    predictions: Path | None = typer.Option(
+        None, "--predictions", help='JSON lines of {"question_id", "answer"}.'
     ),
+    annotations: Path | None = typer.Option(
+        None, "--annotations", help='Question file: {"question_id", "image", "text", "label"} a line.'
+    ),
+    sampling: str = typer.Option(
+        "adversarial", "--sampling", help="With --model: random, popular or adversarial."
+    ),
+    model: str = _MODEL,
+    pack: str = _PACK,
+    pictures: int = _PICTURES,
+    verify: bool = _VERIFY,
     seed: int = _SEED,
     as_json: bool = _JSON,
 ) -> None:
     """Yes/no questions on objects: accuracy, precision, recall, F1 and yes-ratio; "yes" is the positive class."""
     from ..mllm.evaluation.hallucination import pope as protocol
+
+    if model:
+        from ..agent.verification import live
+
+        if sampling not in ("random", "popular", "adversarial"):
+            raise InputError(f"--sampling is random, popular or adversarial, not {sampling!r}")
+        found = live.pope(_models(model, pack), sampling=sampling, pictures=pictures, seed=seed, check=verify)  # type: ignore[arg-type]
+        _show(found, as_json)
+        return
+    if predictions is None or annotations is None:
+        raise InputError("give --predictions and --annotations, or --model to ask one about held-out scenes")
 
     _show(protocol.evaluate(predictions, annotations, seed) | {"seed": seed}, as_json)
 
@@ -99,6 +142,15 @@ def faithscore(
     from ..mllm.evaluation.hallucination import faithscore as protocol
 
     _show(protocol.evaluate(predictions, seed) | {"seed": seed}, as_json)
+
+
+def _models(model: str, pack: str) -> Any:
+    """The pack whose MLLM is asked; "starter" is the embedded one, which pack scenes holds."""
+    from ..tools.models import Models
+
+    if model not in ("mllm", "starter"):
+        raise InputError(f"--model is mllm (the one of --pack) or starter, not {model!r}")
+    return Models.from_pack(pack)
 
 
 def _beside(annotations: Path, name: str, option: str) -> Path:

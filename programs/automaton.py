@@ -76,6 +76,8 @@ class ProgramState:
     def advance(self, char: str) -> ProgramState | None:
         """The state after one more character; None where it may not follow."""
         outside = self.open
+        if outside is None and self.state.full:  # a token that began below the limit may end above it
+            outside = self.automaton.open_text(self.state._replace(full=False))
         if outside is not None and char not in outside and char.isprintable():
             state = self.state
             if self.text_length + 1 >= TEXT_CHARS or self.length + 1 >= SOURCE_CHARS:

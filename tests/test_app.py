@@ -28,7 +28,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Any,
     """The app at a free port, its service, and the root folder of its Batch tab."""
     from sightline.web.page import build
     from sightline.web.service import Service, Settings
-    from sightline.web.theme import css, theme
+    from sightline.web.theme import css, head, theme
 
     base = tmp_path_factory.mktemp("app")
     root = base / "root" / "holiday"
@@ -48,7 +48,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Any,
     blocks = build(service)
     _, address, _ = blocks.launch(
         server_name="127.0.0.1", quiet=True, prevent_thread_lock=True, allowed_paths=[str(settings.folder)],
-        max_file_size="32mb", theme=theme(), css=css(), footer_links=[],
+        max_file_size="32mb", theme=theme(), css=css(), head=head(), footer_links=[],
     )  # fmt: skip
     yield address, service, base
     blocks.close()
@@ -365,13 +365,13 @@ def test_traces_are_found_opened_and_compared(visit: Visit) -> None:
     visit.ask("How many cats are there?")
     visit.page.get_by_role("tab", name="Traces").click()
     visit.page.click("#trace-look")
-    rows = visit.page.locator("#trace-table tbody tr:visible")
+    table = visit.page.locator("#trace-table")
     visit.page.wait_for_function("document.querySelector('#trace-table').innerText.includes('cats')")
-    rows.nth(0).locator("td").nth(1).click()
+    table.get_by_text("How many cats").locator("visible=true").first.click()
     visit.page.wait_for_function(
         "document.querySelector('#trace-first textarea, #trace-first input').value.length > 10"
     )
-    rows.nth(1).locator("td").nth(1).click()
+    table.get_by_text("How many dogs").locator("visible=true").first.click()
     visit.page.wait_for_function(
         "document.querySelector('#trace-second textarea, #trace-second input').value.length > 10"
     )

@@ -17,6 +17,7 @@ from sightline.agent.controllers.base import Fact
 from sightline.agent.controllers.endpoint import serving
 from sightline.agent.controllers.named import controller
 from sightline.agent.controllers.starter import StarterController
+from sightline.agent.controllers.starter_chat import retold, turn
 from sightline.agent.controllers.starter_served import StarterServed, request_in
 from sightline.agent.errors import ControllerError
 from sightline.agent.program_mode import run_program
@@ -64,7 +65,9 @@ def test_react_over_http_is_react_in_process(address: str, starter: StarterContr
 def test_the_agent_answers_over_http(address: str, mode: Any) -> None:
     desk = Desk("?")
     agent = Agent(f"openai:starter@{address}", desk.engine.models)
-    answer = agent.ask(desk.request.pictures[0], "How many dogs are there?", mode=mode, verify=False, fall_back=False)
+    answer = agent.ask(
+        desk.request.pictures[0], "How many dogs are there?", mode=mode, verify=False, fall_back=False
+    )
     assert (answer.status, answer.mode) == ("done", mode) and "2" in answer.text
     assert answer.usage.model_calls >= 1 and answer.usage.tokens_out > 0 and len(answer.evidence) == 2
 
@@ -85,6 +88,17 @@ def test_the_other_verbs_over_http(address: str, starter: StarterController) -> 
         made.complete(["primary colours"])
     with pytest.raises(ControllerError, match="cannot mend"):
         made.plan(desk.request, desk.recorder, [("X=LOC()", ["E103"])])
+
+
+@pytest.mark.parametrize(
+    "said_first",
+    ["Thought: I have to find the dog. Action: LOC(image=IMAGE,object='dog')", "Action: COUNT(box=BOX0)",
+     "Thought: Two. Action: SEGMENT(image=LEFT,point=[12,30])"],
+)  # fmt: skip
+def test_a_turn_is_told_again_from_what_travels(said_first: str) -> None:
+    message = turn(said_first, set(), "c")
+    message.additional_kwargs.clear()
+    assert retold(message) == said_first
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-
 from editing import corrected
 
 _FILE = Path(__file__).parent / "data" / "editor_cases.yaml"

@@ -101,7 +101,9 @@ def test_not_seen_is_not_absent_where_the_detector_misses_much() -> None:
 def test_what_nothing_can_look_for_is_unverifiable() -> None:
     held, _ = models(box("dog", 10))
     result = verify(picture(), "A dog next to a samovar.", models=held, reliability=sure())
-    assert {c.text: v.label for c, v in zip(result.claims, result.verdicts, strict=True)}["a samovar"] == "unverifiable"
+    assert {c.text: v.label for c, v in zip(result.claims, result.verdicts, strict=True)}[
+        "a samovar"
+    ] == "unverifiable"
     assert result.text == "A dog next to a samovar."
 
 
@@ -118,8 +120,15 @@ def test_a_thing_of_a_close_kind_stands_in() -> None:
 
 def test_a_bare_answer_is_turned() -> None:
     held, _ = models(box("cat", 10))
-    assert verify(picture(), "Yes.", question="Is there a horse?", models=held, reliability=sure()).text == "No."
-    assert verify(picture(), "no", question="Is there a cat in the picture?", models=held, reliability=sure()).text == "yes"
+    assert (
+        verify(picture(), "Yes.", question="Is there a horse?", models=held, reliability=sure()).text == "No."
+    )
+    assert (
+        verify(
+            picture(), "no", question="Is there a cat in the picture?", models=held, reliability=sure()
+        ).text
+        == "yes"
+    )
     assert verify(picture(), "yes", question="Is there a cat?", models=held, reliability=sure()).text == "yes"
 
 
@@ -149,7 +158,20 @@ def test_bad_texts_are_refused(text: str) -> None:
 
 def test_any_text_comes_through() -> None:
     held, _ = models(box("dog", 10))
-    for text in ("!!!", "no", "A", "的", "\n\n", "of of of", "\"", "the the a an", "A dog,,, and and a", "...", "(a [b) c]", "1. 2. 3."):
+    for text in (
+        "!!!",
+        "no",
+        "A",
+        "的",
+        "\n\n",
+        "of of of",
+        '"',
+        "the the a an",
+        "A dog,,, and and a",
+        "...",
+        "(a [b) c]",
+        "1. 2. 3.",
+    ):
         if text.strip():
             assert isinstance(verify(picture(), text, models=held, reliability=sure()).text, str)
 
@@ -196,7 +218,14 @@ def test_without_such_a_model_the_rules_find_them() -> None:
 def test_a_wording_that_adds_a_claim_is_thrown_away() -> None:
     held, _ = models(box("dog", 10))
     text = "A dog and a cat."
-    kept = verify(picture(), text, models=held, controller=Scripted([], "There is a dog."), refine=Style(), reliability=sure())
+    kept = verify(
+        picture(),
+        text,
+        models=held,
+        controller=Scripted([], "There is a dog."),
+        refine=Style(),
+        reliability=sure(),
+    )
     assert kept.text == "There is a dog."
     lost = verify(picture(), text, models=held, controller=Scripted([], "A dog sits on a sofa [1, 2, 3, 4]."), refine=Style(),
                   reliability=sure())  # fmt: skip
@@ -222,11 +251,17 @@ def test_a_stream_verifies_sentences_as_they_end_with_one_pass() -> None:
 
 def test_a_sentence_without_things_shifts_nothing() -> None:
     text = "The atmosphere is pleasant. A dog sleeps. A cat runs."
-    named = [["dog"], ["cat"]]  # its way: sentences without concepts are dropped from one list and not from the other
+    named = [
+        ["dog"],
+        ["cat"],
+    ]  # its way: sentences without concepts are dropped from one list and not from the other
     sentences = text.split(". ")
     assert dict(zip(sentences, named, strict=False))["A dog sleeps"] == ["cat"]
     for claim in extract(text).claims:
-        assert claim.entities[0] in text[claim.span[0] : claim.span[1]].lower() or claim.entities[0] in sentences[claim.sentence].lower()
+        assert (
+            claim.entities[0] in text[claim.span[0] : claim.span[1]].lower()
+            or claim.entities[0] in sentences[claim.sentence].lower()
+        )
 
 
 def test_a_box_called_man_is_no_lack_of_persons() -> None:
@@ -263,7 +298,9 @@ def test_not_detected_is_no_hard_no() -> None:
 def test_boxes_come_from_the_evidence_and_from_nobody_else() -> None:
     held, _ = models(box("dog", 10))
     typed = "A dog [0, 0, 999, 999]."  # its way: the language model types the boxes
-    result = verify(picture(), "A dog.", models=held, controller=Scripted([], typed), refine=Style(), reliability=sure())
+    result = verify(
+        picture(), "A dog.", models=held, controller=Scripted([], typed), refine=Style(), reliability=sure()
+    )
     assert result.grounded == "A dog [10, 40, 50, 80]."
     assert [r.box for r in result.regions] == [(10, 40, 50, 80)]
 
@@ -282,12 +319,18 @@ def test_a_count_weighs_what_a_detector_misses() -> None:
 def test_answers_both_ways_round() -> None:
     assert combine("Yes, there is.", "No.") == "yes"
     assert combine("No", "yes it is wrong") == "no"
-    assert combine("Yes", "Yes") == combine("maybe", "no") == "unsure"
+    assert combine("Yes", "Yes") == "both yes" and combine("no", "No.") == "both no"
+    assert combine("maybe", "no") == "unsure"
 
 
 def test_thresholds() -> None:
     told = Thresholds(0.2, 0.8)
-    assert [told.label(p) for p in (0.1, 0.2, 0.5, 0.8)] == ["contradicted", "unverifiable", "unverifiable", "supported"]
+    assert [told.label(p) for p in (0.1, 0.2, 0.5, 0.8)] == [
+        "contradicted",
+        "unverifiable",
+        "unverifiable",
+        "supported",
+    ]
 
 
 @pytest.mark.parametrize("name", ["default", "recorded", "recorded_half", "scenes"])
@@ -307,7 +350,9 @@ def test_the_command_prints_json_and_a_page(tmp_path, monkeypatch) -> None:
     held, _ = models(box("dog", 10))
     monkeypatch.setattr(Models, "from_pack", classmethod(lambda cls, *a, **k: held))
     page = tmp_path / "p.html"
-    result = CliRunner().invoke(app, ["verify", str(path), "A dog & <b>no</b> cat.", "--json", "--html", str(page)])
+    result = CliRunner().invoke(
+        app, ["verify", str(path), "A dog & <b>no</b> cat.", "--json", "--html", str(page)]
+    )
     assert result.exit_code == 0, result.output
     told = json.loads(result.output)
     assert told["status"] == "done" and told["claims"][0]["label"] == "supported" and told["passes"] == 1

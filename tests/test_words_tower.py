@@ -16,7 +16,6 @@ from sightline.errors import InputError, ModelFileError
 from sightline.mllm.answerer import Answerer, Question
 from sightline.mllm.constrained import Constraint
 from sightline.mllm.scenes.schema import Turn
-from sightline.mllm.starter.config import EOS
 from sightline.mllm.tokenizer import load_tokenizer
 from sightline.mllm.training.loop import LoopOptions, train
 from sightline.mllm.training.words import (
@@ -103,10 +102,32 @@ def test_an_answer_decodes_to_itself(tokenizer) -> None:
         assert speller.decode(speller.answer(text, lead=True)).strip() == text
 
 
+def test_a_name_in_an_expression_goes_on_as_in_the_request(tokenizer) -> None:
+    speller = Speller(tokenizer)
+    text = "ANSWER2=EVAL(expr=\"'tarvish lamp' if {ANSWER0} > {ANSWER1} else 'blenko'\")"
+    written = speller.answer(text, lead=False)
+    assert speller.decode(written) == text
+    for name in ("tarvish lamp", "blenko"):
+        first, *rest = speller.request(name)
+        assert any(
+            [speller.twins[first], *rest] == written[i : i + 1 + len(rest)] for i in range(len(written))
+        )
+    yes = speller.answer("ANSWER1=EVAL(expr=\"'yes' if {ANSWER0} > 0 else 'no'\")", lead=False)
+    assert tokenizer.convert_tokens_to_ids("yes") in yes
+
+
 def test_copy_places_prefer_the_longest_run() -> None:
     prompt = [9, 20, 21, 30, 20, 22, 23]
     #      20 alone fits two places, 20 22 only one; 50 nowhere; 30 is common and stands alone
-    assert copy_places(prompt, [20, 22, 50, 20, 30], frozenset({30})) == [[4], [5], [], [1, 4], None]
+    assert copy_places(prompt, [20, 22, 50, 20, 30], frozenset({30}), range(60)) == [
+        [4],
+        [5],
+        [],
+        [1, 4],
+        None,
+    ]
+    twins = [*range(23), 40, *range(24, 60)]  # 40 is 23 without its space
+    assert copy_places(prompt, [40], frozenset(), twins) == [[6]]
 
 
 # The model
@@ -161,7 +182,7 @@ def test_marks_of_the_prompt_are_never_copied(tower) -> None:
 
         places = history(ids)
         look = torch.ones(1, ids.shape[1], ids.shape[1]).tril().bool()
-        attention, _ = tower.model.copying.attend(
+        attention, _, _ = tower.model.copying.attend(
             states, places, tower.model.copying.key(states), places, look
         )
     marks = ids[0] < 9
@@ -287,4 +308,3 @@ def test_scene_turns_are_of_words_only() -> None:
         for _ in range(5):
             turn = scene_turn(task)(rng)
             assert turn.words_only and turn.task == task and "<box" not in turn.answer
-    assert EOS == 1

@@ -95,31 +95,40 @@ class AskPage:
 
     def _wire(self) -> None:
         shown = [self.board, self.strip, self.panel, self.camera]
-        self.upload.upload(self.uploaded, self.upload, shown, api_name=False, queue=False)
-        self.more.upload(self.added, self.more, shown, api_name=False, queue=False)
-        self.camera.change(self.taken, self.camera, shown, api_name=False, queue=False)
-        self.camera_open.click(lambda: gr.Image(visible=True), None, self.camera, api_name=False, queue=False)
+        self.upload.upload(self.uploaded, self.upload, shown, api_visibility="private", queue=False)
+        self.more.upload(self.added, self.more, shown, api_visibility="private", queue=False)
+        self.camera.change(self.taken, self.camera, shown, api_visibility="private", queue=False)
+        self.camera_open.click(
+            lambda: gr.Image(visible=True), None, self.camera, api_visibility="private", queue=False
+        )
         for button, (path, _) in zip(self.samples, self.examples, strict=True):
-            button.click(self._sample(path), None, [*shown, self.pack], api_name=False, queue=False)
-        self.strip.select(self.turned, self.strip, self.board, api_name=False, queue=False)
+            button.click(self._sample(path), None, [*shown, self.pack], api_visibility="private", queue=False)
+        self.strip.select(self.turned, self.strip, self.board, api_visibility="private", queue=False)
         self.board.mark(
-            self.marked, [self.pack], self.board, api_name=False, show_progress="hidden", trigger_mode="always_last",
+            self.marked, [self.pack], self.board, api_visibility="private", show_progress="hidden", trigger_mode="always_last",
             concurrency_limit=4, concurrency_id="click",
         )  # fmt: skip
-        self.panel.light(self.lit, None, self.board, api_name=False, queue=False, show_progress="hidden")
+        self.panel.light(
+            self.lit, None, self.board, api_visibility="private", queue=False, show_progress="hidden"
+        )
         asked = [
             self.question, self.pack, self.mode, self.length, self.tone, self.language, self.verify,
         ]  # fmt: skip
         run = gr.on(
             [self.go.click, self.question.submit], self.ask, asked, [self.panel, self.board, self.stop, self.go],
-            api_name=False, show_progress="hidden", concurrency_limit=self.service.settings.at_once, concurrency_id="ask",
+            api_visibility="private", show_progress="hidden", concurrency_limit=self.service.settings.at_once, concurrency_id="ask",
             trigger_mode="once",
         )  # fmt: skip
         self.stop.click(
-            self.stopped, None, [self.panel, self.stop, self.go], cancels=[run], api_name=False, queue=False
+            self.stopped,
+            None,
+            [self.panel, self.stop, self.go],
+            cancels=[run],
+            api_visibility="private",
+            queue=False,
         )
         self.fresh.click(
-            self.started, None, [*shown, self.question], cancels=[run], api_name=False, queue=False
+            self.started, None, [*shown, self.question], cancels=[run], api_visibility="private", queue=False
         )
 
     # -- pictures ----------------------------------------------------------------------------------------------------

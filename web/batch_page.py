@@ -7,7 +7,7 @@ import queue
 import secrets
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from ..programs.library import find, library
 from ..programs.rows import RowStore
 from ..programs.syntax import Program, ProgramError
 from ..tools.imagefile import SUFFIXES, open_image
+from ..tools.values import Image
 from .ask_page import PACK_NAMES
 from .desk import Seat
 from .markup import note, refusal
@@ -31,6 +32,7 @@ from .service import Service
 MOST_FILES = 500  # uploaded at once
 MOST_ROWS = 2000  # shown; the files hold all
 MOST_TILES = 60
+TRIED = 50  # pictures looked at for one to plan with
 _HEAD = ["Picture", "Status", "Result", "Error", "ms"]
 
 
@@ -110,16 +112,21 @@ class BatchPage:
                     self.csv = gr.DownloadButton("CSV", interactive=False, elem_id="batch-csv")
         self.kind.change(
             lambda kind: (gr.Textbox(visible=kind == "a question"), gr.Dropdown(visible=kind != "a question")),
-            self.kind, [self.question, self.choice], api_name=False, queue=False,
+            self.kind, [self.question, self.choice], api_visibility="private", queue=False,
         )  # fmt: skip
         self.go.click(
             self.run, [self.folder, self.files, self.kind, self.question, self.choice, self.pack],
-            [self.said, self.table, self.gallery, self.parquet, self.csv, self.go, self.stop], api_name=False,
+            [self.said, self.table, self.gallery, self.parquet, self.csv, self.go, self.stop], api_visibility="private",
             trigger_mode="once", concurrency_limit=1, concurrency_id="batch", show_progress="hidden",
         )  # fmt: skip
-        self.stop.click(self.cancel, None, self.said, api_name=False, queue=False)
+        self.stop.click(self.cancel, None, self.said, api_visibility="private", queue=False)
         self.filter.change(
-            self.filtered, self.filter, self.table, api_name=False, queue=False, show_progress="hidden"
+            self.filtered,
+            self.filter,
+            self.table,
+            api_visibility="private",
+            queue=False,
+            show_progress="hidden",
         )
 
     # -- what to work on ---------------------------------------------------------------------------------------------
@@ -159,7 +166,9 @@ class BatchPage:
             shutil.copyfile(path, target)
         return folder
 
-    def _program(self, kind: str, question: str, choice: str | None, pack: str, sample: Path) -> Program:
+    def _program(
+        self, kind: str, question: str, choice: str | None, pack: str, pictures: Sequence[Path]
+    ) -> Program:
         """The checked program to run: from the library, or planned once for the question."""
         if kind != "a question":
             if not choice:
@@ -168,7 +177,7 @@ class BatchPage:
         if not (question or "").strip():
             raise InputError("the question is empty; say what you want to know of every picture")
         agent = self.service.agent(pack)
-        request = Request(question.strip(), (open_image(sample),))
+        request = Request(question.strip(), (_readable(pictures),))
         return make_plan(request, agent.controller, agent.engine, Recorder("batch"))
 
     # -- the run -------------------------------------------------------------------------------------------------------
@@ -197,7 +206,7 @@ class BatchPage:
             if work is None:
                 raise InputError("choose a folder or upload pictures first")
             pictures = list_pictures(work)
-            program = self._program(kind, question, choice, pack, work / pictures[0])
+            program = self._program(kind, question, choice, pack, [work / name for name in pictures])
             single_input(program)
         except ProgramError as error:
             yield refusal(str(error.problems[0])), skip, skip, skip, skip, on, off
@@ -271,6 +280,17 @@ class BatchPage:
         rows: list[list[str]] = self.service.desk.seat(request.session_hash or "").notes.get("batch", [])
         wanted = (words or "").lower().split()
         return [row for row in rows if all(word in " ".join(row).lower() for word in wanted)][:MOST_ROWS]
+
+
+def _readable(pictures: Sequence[Path]) -> Image:
+    """The first picture that can be read, to plan with: a broken file is a row of the batch and no reason to stop."""
+    failure: SightlineError = InputError("there is no picture")
+    for path in pictures[:TRIED]:
+        try:
+            return open_image(path)
+        except SightlineError as error:
+            failure = error
+    raise failure
 
 
 def _work(settings: Settings, stopped: threading.Event, reports: queue.SimpleQueue[Any]) -> None:

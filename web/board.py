@@ -51,7 +51,7 @@ def board(**options: Any) -> gr.HTML:
     A function and no subclass: Gradio writes a stub file beside the module of every subclass.
     """
     return gr.HTML(
-        value=View().to_json(),  # type: ignore[arg-type]
+        value=View().to_json(),
         html_template=(ASSETS / "board.html").read_text("utf-8"),
         css_template=(ASSETS / "board.css").read_text("utf-8"),
         js_on_load=(ASSETS / "board.js").read_text("utf-8"),

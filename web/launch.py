@@ -21,7 +21,7 @@ def launch(
     """
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     from .page import build
-    from .theme import css, theme
+    from .theme import css, head, theme
 
     service = Service(settings)
     blocks = build(service)
@@ -29,7 +29,7 @@ def launch(
     try:
         _, address, _ = blocks.launch(
             server_name=host, server_port=port or None, share=False, auth=auth, allowed_paths=[str(settings.folder)],
-            max_file_size="32mb", theme=theme(), css=css(), quiet=True, show_error=False, prevent_thread_lock=True,
+            max_file_size="32mb", theme=theme(), css=css(), head=head(), quiet=True, show_error=False, prevent_thread_lock=True,
             footer_links=[], pwa=False,
         )  # fmt: skip
         print(f"Sightline is at {address}", flush=True)

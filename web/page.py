@@ -38,11 +38,11 @@ def build(service: Service) -> Any:
             with gr.Tab("Programs", id="programs") as tab:
                 programs = ProgramsPage(service, examples())
                 programs.build()
-                tab.select(programs.opened, None, programs.pictures, api_name=False, queue=False)
+                tab.select(programs.opened, None, programs.pictures, api_visibility="private", queue=False)
             with gr.Tab("Verify", id="verify") as tab:
                 verify = VerifyPage(service, examples())
                 verify.build()
-                tab.select(verify.opened, None, verify.board, api_name=False, queue=False)
+                tab.select(verify.opened, None, verify.board, api_visibility="private", queue=False)
             with gr.Tab("Batch", id="batch"):
                 BatchPage(service).build()
             with gr.Tab("Traces", id="traces"):

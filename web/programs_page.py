@@ -77,25 +77,31 @@ class ProgramsPage:
         self._wire()
 
     def _wire(self) -> None:
-        self.choice.input(self.chosen, self.choice, [self.text, self.problems], api_name=False, queue=False)
+        self.choice.input(
+            self.chosen, self.choice, [self.text, self.problems], api_visibility="private", queue=False
+        )
         self.text.change(
             self.checked,
             self.text,
             self.problems,
-            api_name=False,
+            api_visibility="private",
             queue=False,
             show_progress="hidden",
             trigger_mode="always_last",
         )
         self.upload.upload(
-            self.uploaded, self.upload, [self.pictures, self.panel], api_name=False, queue=False
+            self.uploaded, self.upload, [self.pictures, self.panel], api_visibility="private", queue=False
         )
         for button, (path, _) in zip(self.samples, self.examples, strict=True):
             button.click(
-                self._sample(path), None, [self.pictures, self.panel, self.pack], api_name=False, queue=False
+                self._sample(path),
+                None,
+                [self.pictures, self.panel, self.pack],
+                api_visibility="private",
+                queue=False,
             )
         self.go.click(
-            self.run, [self.text, self.pack], [self.panel, self.plan, self.values], api_name=False, trigger_mode="once",
+            self.run, [self.text, self.pack], [self.panel, self.plan, self.values], api_visibility="private", trigger_mode="once",
             concurrency_limit=self.service.settings.at_once, concurrency_id="ask", show_progress="minimal",
         )  # fmt: skip
 

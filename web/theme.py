@@ -46,3 +46,13 @@ def theme() -> Any:
 def css() -> str:
     """The app's own style sheet."""
     return (Path(__file__).resolve().parent / "assets" / "app.css").read_text("utf-8")
+
+
+def head() -> str:
+    """Rules for Gradio's own frame, which it would put below itself in a style sheet: a phone has no room for its margins."""
+    return """<style>@media (max-width: 640px) {
+  .gradio-container, .gradio-container > .main { width: 100% !important; max-width: 100vw !important; min-width: 0 !important; }
+  .gradio-container > .main > .wrap, .gradio-container .contain { min-width: 0 !important; width: 100% !important; }
+  .gradio-container > .main { padding: 8px !important; }
+  .gradio-container .column { min-width: 0 !important; }
+}</style>"""

@@ -51,13 +51,17 @@ class TracesPage:
             self.compare = gr.Button("Compare", elem_id="trace-compare")
             self.download = gr.DownloadButton("Download page", elem_id="trace-download", interactive=False)
         self.page = gr.HTML(elem_id="trace-page")
-        self.look.click(self.listed, self.words, self.table, api_name=False)
-        self.words.submit(self.listed, self.words, self.table, api_name=False)
+        self.look.click(self.listed, self.words, self.table, api_visibility="private")
+        self.words.submit(self.listed, self.words, self.table, api_visibility="private")
         self.table.select(
-            self.chosen, [self.table, self.first], [self.first, self.second], api_name=False, queue=False
+            self.chosen,
+            [self.table, self.first],
+            [self.first, self.second],
+            api_visibility="private",
+            queue=False,
         )
-        self.open.click(self.opened, self.first, [self.page, self.download], api_name=False)
-        self.compare.click(self.compared, [self.first, self.second], self.page, api_name=False)
+        self.open.click(self.opened, self.first, [self.page, self.download], api_visibility="private")
+        self.compare.click(self.compared, [self.first, self.second], self.page, api_visibility="private")
 
     def _seat(self, request: gr.Request) -> Seat:
         return self.service.desk.seat(request.session_hash or "")

@@ -46,16 +46,24 @@ class VerifyPage:
                 self.pack = gr.Dropdown(packs, value=packs[0][1], label="Pictures are", elem_id="verify-pack")
                 self.go = gr.Button("Check it", variant="primary", elem_id="verify-run")
                 self.panel = story_panel(elem_id="verify-story")
-        self.upload.upload(self.uploaded, self.upload, [self.board, self.panel], api_name=False, queue=False)
+        self.upload.upload(
+            self.uploaded, self.upload, [self.board, self.panel], api_visibility="private", queue=False
+        )
         for button, (path, _) in zip(self.samples, self.examples, strict=True):
             button.click(
-                self._sample(path), None, [self.board, self.panel, self.pack], api_name=False, queue=False
+                self._sample(path),
+                None,
+                [self.board, self.panel, self.pack],
+                api_visibility="private",
+                queue=False,
             )
         self.go.click(
-            self.check, [self.text, self.pack], [self.panel, self.board], api_name=False, trigger_mode="once",
+            self.check, [self.text, self.pack], [self.panel, self.board], api_visibility="private", trigger_mode="once",
             concurrency_limit=self.service.settings.at_once, concurrency_id="ask", show_progress="hidden",
         )  # fmt: skip
-        self.panel.light(self.lit, None, self.board, api_name=False, queue=False, show_progress="hidden")
+        self.panel.light(
+            self.lit, None, self.board, api_visibility="private", queue=False, show_progress="hidden"
+        )
 
     def uploaded(self, path: str | None, request: gr.Request) -> Any:
         seat = self.service.desk.seat(request.session_hash or "")

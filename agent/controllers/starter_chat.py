@@ -19,7 +19,9 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from ...errors import SightlineError
 from ...programs.parser import parse
-from ...programs.syntax import ListOf, Literal, Name
+from ...programs.printer import print_step
+from ...programs.syntax import Argument, ListOf, Literal, Name
+from ...programs.syntax import Step as ProgramStep
 
 _REQUEST = re.compile(r"^Request: (.+)$", re.MULTILINE)
 _COUNTED = re.compile(r"(\d+) x ([^:,;]+)")
@@ -27,6 +29,7 @@ _SAID = re.compile(
     r"^(?:Thought: (?P<thought>.*?))?\s*(?:Action: (?P<action>[A-Z]\w*\(.*\))|Answer: (?P<answer>.+))$",
     re.DOTALL,
 )
+_HANDLE = re.compile(r"^(?:IMAGES?|LEFT|RIGHT|MARK|[A-Z][A-Z_]*\d+)$")
 _SOUGHT = re.compile(r"object='([^']*)'")
 
 Step = Callable[[str, Sequence[tuple[str, str]]], tuple[str, int, int]]
@@ -50,7 +53,7 @@ class StarterChat(BaseChatModel):
     ) -> Runnable[LanguageModelInput, AIMessage]:
         """The tools' names; what else they say was learned in training, or not at all."""
         names = [convert_to_openai_tool(tool)["function"]["name"] for tool in tools]
-        return self.bind(tools=names, **options)  # type: ignore[return-value]
+        return self.bind(tools=names, **options)
 
     def _generate(
         self,
@@ -78,10 +81,30 @@ def conversation(messages: Sequence[BaseMessage]) -> tuple[str, list[tuple[str, 
             found = _REQUEST.search(str(message.text))
             question = found[1] if found else str(message.text)
         elif isinstance(message, AIMessage):
-            said = str(message.additional_kwargs.get("said") or message.text)
+            said = str(message.additional_kwargs.get("said") or "") or retold(message)
         elif isinstance(message, ToolMessage):
             pairs.append((said, observed(str(message.text), said)))
     return question, pairs
+
+
+def retold(message: AIMessage) -> str:
+    """A turn in the starter's words, where these were lost on the way: over HTTP only the thought and the call arrive."""
+    thought = str(message.text).strip()
+    if not message.tool_calls:
+        return thought
+    call = message.tool_calls[0]
+    step = ProgramStep(
+        "X", call["name"], tuple((key, _argument(value)) for key, value in call["args"].items())
+    )
+    action = f"Action: {print_step(step).partition('=')[2]}"
+    return f"Thought: {thought} {action}" if thought else action
+
+
+def _argument(value: Any) -> Argument:
+    if isinstance(value, list):
+        items = [_argument(item) for item in value]
+        return ListOf(tuple(item for item in items if not isinstance(item, ListOf)))
+    return Name(value) if isinstance(value, str) and _HANDLE.match(value) else Literal(value)
 
 
 def observed(text: str, said: str) -> str:

@@ -98,15 +98,19 @@ def translated(program: Program, question: str) -> Program:
     """The program for a Chinese question with its things under the English names that the dictionary has for them.
 
     The starter gets a program's form right more often than a name that it has to translate. Where the question names as
-    many things as the program looks for, or one thing alone, the dictionary's names stand, in the order of the question; else
-    only names that were left in Chinese are translated.
+    many things as the program looks for, the dictionary's names stand, in the order of the question; else only names that
+    were left in Chinese are translated.
     """
     if language_of(question) != "zh":
         return program
-    sought = [item for item in program.steps if item.op == "LOC" and isinstance(item.arguments.get("object"), Literal)]
+    sought = [
+        item
+        for item in program.steps
+        if item.op == "LOC" and isinstance(item.arguments.get("object"), Literal)
+    ]
     said = chinese_things(question)
-    if len(set(said)) == 1:
-        said = said[:1] * len(sought)
+    if len(sought) == 1 and len(set(said)) == 1:
+        said = said[:1]
     fits = len(said) == len(sought)
     renamed: dict[str, Step] = {}
     for item, name in zip(sought, said if fits else [None] * len(sought), strict=True):

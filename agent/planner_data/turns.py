@@ -33,8 +33,6 @@ def new_noun_turn(rng: Random) -> Turn:
     return _turn(rng, "test_nouns")
 
 
-def _turn(
-    rng: Random, split: str, chinese: float = CHINESE_SHARE, families: tuple[str, ...] = ()
-) -> Turn:
+def _turn(rng: Random, split: str, chinese: float = CHINESE_SHARE, families: tuple[str, ...] = ()) -> Turn:
     example = next(planner_examples(rng.getrandbits(40), split, chinese, families))
     return Turn("plan", example.request, example.program, language=example.language, words_only=True)

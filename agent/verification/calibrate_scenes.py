@@ -25,7 +25,7 @@ from . import fitting
 from .claims import extract
 from .evidence import Gatherer
 from .measure_scenes import injected
-from .reliability import Reliability, Thresholds, shipped
+from .reliability import Reliability, Thresholds, combine, shipped
 from .scene_truth import KINDS, Drawn, scenes, truth
 from .verdicts import Judge, class_of
 
@@ -52,6 +52,8 @@ def observe(pictures: Iterable[Drawn], engine: Engine, base: Reliability) -> dic
                 if true is None:
                     continue
                 if claim.kind == "existence":
+                    if claim.id in evidence.answers:
+                        kinds[f"exists.{combine(*evidence.answers[claim.id])}", true] += 1
                     for look in evidence.looks.get(claim.refs[0], ()):
                         if look.covered:
                             seen[look.role][class_of(claim.entities[0]), look.score > 0, true] += 1
@@ -91,13 +93,19 @@ def fit(counts: dict[str, Any], base: Reliability, told: dict[str, Any]) -> Reli
             if kinds[name, True] + kinds[name, False] >= 5:
                 true, false_ = ((kinds[name, t] + 0.5) / totals_by[t] for t in (True, False))
                 observations[name] = round(PRIOR * true / (PRIOR * true + (1 - PRIOR) * false_), 4)
+    asked = [n for n in observations if n.startswith("exists.")]
+    sums = {t: sum(kinds[n, t] for n in asked) + 1.5 for t in (True, False)}
+    for name in asked:  # at even odds
+        true, false_ = ((kinds[name, t] + 0.5) / sums[t] for t in (True, False))
+        observations[name] = round(true / (true + false_), 4)
     found_things, true_things, doubles, places = counts["things"]
     count_recall = (found_things + 9) / (true_things + 10)
     return replace(
         base, name="scenes", bias=round(math.log(PRIOR / (1 - PRIOR)), 4), recalls=recalls, false_alarms=alarms,
         observations=observations, doubles=round((doubles + 0.5) / (places + 10), 4),
         weights={"detector": 1.0, "open_vocabulary": 1.0, "mllm": 1.0},
-        thresholds=dict(base.thresholds) | {"existence": Thresholds(0.3, 0.8), "answer": Thresholds(0.5, 0.5)},
+        thresholds=dict(base.thresholds) | {"existence": Thresholds(0.3, 0.8), "answer": Thresholds(0.5, 0.5),
+                                            "attribute": Thresholds(0.2, 0.75)},
         provenance=told | {"count_recall": round(count_recall, 4),
                            "observations": {f"{n} {'true' if t else 'false'}": k for (n, t), k in sorted(kinds.items())}},
     )  # fmt: skip
@@ -133,7 +141,12 @@ def main() -> None:
     fitted = fit(counts, base, told)
     fitted = replace(fitted, provenance=dict(fitted.provenance) | {"ece": expected(fitted, counts)})
     given.out.write_text(json.dumps(fitted.to_json(), indent=1) + "\n", "utf-8")
-    print({r: t.get("") for r, t in fitted.recalls.items()}, fitted.false_alarms, fitted.doubles, fitted.observations)
+    print(
+        {r: t.get("") for r, t in fitted.recalls.items()},
+        fitted.false_alarms,
+        fitted.doubles,
+        fitted.observations,
+    )
 
 
 if __name__ == "__main__":

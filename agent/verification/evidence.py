@@ -221,8 +221,8 @@ class Gatherer:
             if pair is None:
                 continue
             looks = [look for ref in claim.refs for look in evidence.looks.get(ref, ())]
-            if claim.kind == "existence" and any(look.covered for look in looks):
-                continue  # a detector has said what it can
+            if claim.kind == "existence" and any(look.score > 0 for look in looks):
+                continue  # a detector saw it
             regions = evidence.regions.get(claim.refs[0], Regions()) if claim.refs else Regions()
             if claim.kind == "relation" and geometric(claim.value) is not None:
                 continue

@@ -60,7 +60,9 @@ def summarise(rows: Sequence[dict[str, Any]], seed: int = 0) -> dict[str, Any]:
 
 
 def run(
-    pictures: Iterable[Drawn], engine_of: Callable[[Drawn], Engine], draft_of: Callable[[Drawn], str | None],
+    pictures: Iterable[Drawn],
+    engine_of: Callable[[Drawn], Engine],
+    draft_of: Callable[[Drawn], str | None],
     reliability: Reliability | None = None,
 ) -> list[dict[str, Any]]:
     """Verify a draft about each picture; pictures without a draft are passed over."""

@@ -499,6 +499,7 @@ class _Chunker:
         if inner is None or inner.kind != "np":
             return np
         measure = [*np.tokens, self.tokens[j]]
+        number: int | None
         if head == "pair" and inner.head[-1].low in self.words["plurals"]:
             number, least = np.number if np.number else 1, False
         elif inner.number is not None:

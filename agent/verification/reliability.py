@@ -77,16 +77,31 @@ class Reliability:
         bias = self.bias if polarity else -self.bias
         return _sigmoid(bias + sum(self.weights.get(n, 0.0) * v for n, v in features.items()))
 
+    @property
+    def fitted(self) -> bool:
+        """Whether it was fitted for its pack; the default takes the word of each role's own calibration file."""
+        return bool(self.provenance.get("fitted_on")) and self.provenance["fitted_on"] != "nothing"
+
     def recall(self, look: Look, measured: Any = None) -> float:
-        """Part of the things of a look's classes that its detector finds: measured by the role's own file, else ours."""
+        """Part of the things of a look's classes that its detector finds: fitted here, else as the role's own file says."""
         table = self.recalls.get(look.role, {})
-        told = [
-            found
-            for name in look.classes
-            if (found := measured.recall(name) if measured is not None else table.get(name)) is not None
-        ]
+        pooled = table.get("", 0.6)
+        if self.fitted and measured is not None and look.role in self.recalls:
+            # our own rate of things not found at all, shared out among the classes as the role's own file has them
+            usual = [r for name in measured.classes if (r := measured.recall(name)) is not None]
+            missed = max(0.005, 1 - sum(usual) / len(usual)) if usual else 1.0
+            told = [
+                1 - (1 - pooled) * (1 - found) / missed
+                if (found := measured.recall(name)) is not None
+                else pooled
+                for name in look.classes
+            ]
+        elif self.fitted or measured is None:
+            told = [table.get(name, pooled) for name in look.classes]
+        else:
+            told = [found for name in look.classes if (found := measured.recall(name)) is not None]
         # of several classes that would do, the thing is of one: the mean, since which one is not known
-        return min(0.995, max(0.005, sum(told) / len(told) if told else table.get("", 0.6)))
+        return min(0.995, max(0.005, sum(told) / len(told) if told else pooled))
 
     def evidence_of(self, look: Look, measured: Any = None) -> float:
         """Log likelihood ratio, there against not there, of what one detector said."""
@@ -94,7 +109,7 @@ class Reliability:
             return 0.0
         recall, false = self.recall(look, measured), self.false_alarms.get(look.role, 0.03)
         if look.score > 0:
-            if measured is not None:
+            if measured is not None and not self.fitted:
                 precision = [p for n in look.classes if (p := measured.precision(n, look.score)) is not None]
                 if precision:
                     best = min(0.999, max(0.01, max(precision)))
@@ -164,10 +179,16 @@ def _sigmoid(x: float) -> float:
 
 
 def combine(first: str, second: str) -> str:
-    """What two answers, to a question and to its opposite, say together: yes, no, or unsure."""
+    """What two answers, to a question and to its opposite, say together: yes, no, both yes, both no, or unsure.
+
+    A model that says yes to everything says both yes; one that does not hear the "no" in the opposite says the same twice,
+    and then it depends on the model what that is worth: calibration counts it.
+    """
     a, b = _yes(first), _yes(second)
-    if a is None or b is None or a == b:
+    if a is None or b is None:
         return "unsure"
+    if a == b:
+        return "both yes" if a else "both no"
     return "yes" if a else "no"
 
 

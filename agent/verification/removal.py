@@ -172,16 +172,19 @@ class Removal:
         end = self._span(st, items[-1])[1]
         if (tail := self._span(st, kept[-1])[1]) < end:
             self.draft.put((tail, end), "", claims)
-        one = st.chunks[kept[0].chunk]
-        many = len(kept) > 1 or one.plural
+        single = st.chunks[kept[0].chunk]
+        many = len(kept) > 1 or single.plural
         if role.kind == "subject" and not many:
             self._agree(st, items[0].chunk, False, claims)
         elif role.kind == "there" and kept[0] is not items[0]:
             self._agree(
-                st, items[0].chunk, one.plural or (len(kept) > 1 and st.chunks[items[0].chunk].plural), claims
+                st,
+                items[0].chunk,
+                single.plural or (len(kept) > 1 and st.chunks[items[0].chunk].plural),
+                claims,
             )
         elif role.kind == "there" and len(kept) == 1:
-            self._agree(st, items[0].chunk, one.plural, claims)
+            self._agree(st, items[0].chunk, single.plural, claims)
         if len(kept) == 1:
             both = re.search(r"\bboth\s+$", self.text[:start], re.IGNORECASE)
             if both:

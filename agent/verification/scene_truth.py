@@ -22,7 +22,14 @@ from ..oracle import is_called
 from .claims import Claim, Extraction
 
 KINDS = ("existence", "count", "attribute", "relation")
-_RELATIONS = {"left of": "left of", "right of": "right of", "above": "above", "below": "below", "over": "above", "under": "below"}
+_RELATIONS = {
+    "left of": "left of",
+    "right of": "right of",
+    "above": "above",
+    "below": "below",
+    "over": "above",
+    "under": "below",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +82,12 @@ def _truth(claim: Claim, found: Extraction, scene: Scene) -> bool | None:
         return None if hidden or any(o.color == vocabulary.MULTICOLOR for o in items) else False
     if claim.kind == "relation" and claim.value in _RELATIONS and len(claim.entities) == 2:
         others = _called(claim.entities[1], scene)
-        told = [holds(_RELATIONS[claim.value], a.box, b.box, side_of(scene)) for a in items for b in others if a is not b]
+        told = [
+            holds(_RELATIONS[claim.value], a.box, b.box, side_of(scene))
+            for a in items
+            for b in others
+            if a is not b
+        ]
         if any(told):
             return True
         return False if not told or all(t is False for t in told) else None
@@ -88,12 +100,19 @@ def _counts(claim: Claim, found: Extraction, items: list[SceneObject]) -> bool:
     ref = claim.refs[0]
 
     def colors(entity: int) -> set[str]:
-        return {c.value for c in found.claims if c.kind == "attribute" and c.aspect == "color" and c.refs[0] == entity}
+        return {
+            c.value
+            for c in found.claims
+            if c.kind == "attribute" and c.aspect == "color" and c.refs[0] == entity
+        }
 
     own = colors(ref)
     if own:
         return sum(o.color in own for o in items) == number
-    others = set().union(*[colors(e.id) for e in found.entities if e.id != ref and e.name == found.entities[ref].name] or [set()])
+    others = set().union(
+        *[colors(e.id) for e in found.entities if e.id != ref and e.name == found.entities[ref].name]
+        or [set()]
+    )
     return number in (len(items), sum(o.color not in others for o in items))
 
 
@@ -107,7 +126,9 @@ def true_caption(scene: Scene, rng: Random) -> str:
         one, two = view.objects[a], view.objects[b]
         where = direction(one.box, two.box, side_of(scene))
         if where is not None and len(told) < 3:
-            told.append(f"The {one.kind} is {'to the ' if where.endswith('of') else ''}{where} the {two.kind}.")
+            told.append(
+                f"The {one.kind} is {'to the ' if where.endswith('of') else ''}{where} the {two.kind}."
+            )
     return " ".join(told)
 
 

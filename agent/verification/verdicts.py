@@ -118,8 +118,9 @@ class Judge:
             told[f"{look.role}.exact"] = float(look.score > SURE)
             told[f"{look.role}.wide"] = float(0 < look.score <= SURE)
         if claim.id in self.evidence.answers:
+            # at even odds, so that its log odds are the weight of the evidence
             told["mllm"] = _logit(
-                self.reliability.observations[f"mllm.{combine(*self.evidence.answers[claim.id])}"]
+                self.reliability.observations[f"exists.{combine(*self.evidence.answers[claim.id])}"]
             )
         name = class_of(entity.name)
         told["class"] = self.reliability.classes.get(name, self.reliability.classes.get("", 0.0))
@@ -151,7 +152,12 @@ class Judge:
         label = self.reliability.threshold(kind).label(said)
         if label == "contradicted" and claim.polarity and not asked and not self._may_be_absent(looks):
             label = "unverifiable"
-        if label == "supported" and claim.polarity and not asked and not any(look.score > 0 for look in looks):
+        if (
+            label == "supported"
+            and claim.polarity
+            and not asked
+            and not any(look.score > 0 for look in looks)
+        ):
             label = "unverifiable"  # likely, but nobody saw it
         if claim.polarity and label == "contradicted":
             swap = self._stand_in(entity)
@@ -253,7 +259,9 @@ class Judge:
         several = {c.value for c in self.found.claims
                    if c.kind == "attribute" and c.aspect == "color" and c.refs[0] == entity.id}  # fmt: skip
         seen = [self._observe_color(r, wanted, len(several) > 1) for r in regions[:8]]
-        siblings = [e.id for e in self.found.entities if e.id != entity.id and e.name == entity.name and not e.denied]
+        siblings = [
+            e.id for e in self.found.entities if e.id != entity.id and e.name == entity.name and not e.denied
+        ]
         if entity.plural and not siblings:
             best = sorted(seen, key=lambda s: -self.reliability.observations[f"color.{s}"])[len(seen) // 2]
         else:
@@ -270,7 +278,13 @@ class Judge:
         if instead and (instead in several or not claim.polarity):
             instead = ""
         return Verdict(
-            claim.id, label, said, regions, f"its colour is {colors[0] or 'of many'}", instead, observed=f"color.{best}"
+            claim.id,
+            label,
+            said,
+            regions,
+            f"its colour is {colors[0] or 'of many'}",
+            instead,
+            observed=f"color.{best}",
         )
 
     def _observe_color(self, region: Region, wanted: str, several: bool) -> str:
@@ -383,7 +397,15 @@ class Judge:
         said = chance if claim.polarity else 1 - chance
         label = self.reliability.threshold("text").label(said)
         instead = (lines[best].text or "") if label == "contradicted" and len(lines) == 1 else ""
-        return Verdict(claim.id, label, said, Regions([lines[best]]), f"read: {lines[best].text}", instead, observed=f"text.{observed}")
+        return Verdict(
+            claim.id,
+            label,
+            said,
+            Regions([lines[best]]),
+            f"read: {lines[best].text}",
+            instead,
+            observed=f"text.{observed}",
+        )
 
     def _other(self, claim: Claim) -> Verdict:
         return Verdict(claim.id, "unverifiable", 0.5, why="nothing could check it")

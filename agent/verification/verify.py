@@ -241,7 +241,7 @@ def signatures(found: Extraction) -> set[tuple[str, str, str, bool]]:
     """What a text claims, without regard to where and in which words: (kind, entities, value, polarity)."""
     from ...tools.names import canonical
 
-    told = set()
+    told: set[tuple[str, str, str, bool]] = set()
     for claim in found.claims:
         names = "/".join(canonical(n) for n in claim.entities)
         told.add((claim.kind, names, claim.value if claim.kind != "existence" else "", claim.polarity))

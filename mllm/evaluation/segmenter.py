@@ -142,7 +142,8 @@ def evaluate_segmenter(show: Show, cases: Sequence[Case]) -> dict[str, Any]:
     picture and of later ones (medians), and `rows`: the IoUs of each thing.
     """
     rows: list[dict[str, Any]] = []
-    first, later = [], []
+    first: list[float] = []
+    later: list[float] = []
     for case in cases:
         began = time.perf_counter()
         ask = show(case.picture)

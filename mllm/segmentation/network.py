@@ -116,11 +116,11 @@ def build(shape: SegmenterShape) -> Sam:
     use_side(sam, shape.side)
     with torch.no_grad():
         for block in sam.image_encoder.blocks:
-            for branch in (block.out, block.down):  # type: ignore[union-attr]
-                branch.weight.zero_()  # type: ignore[union-attr, operator]
-                branch.bias.zero_()  # type: ignore[union-attr, operator]
+            for branch in (block.out, block.down):
+                branch.weight.zero_()
+                branch.bias.zero_()
         for mlp in decoder.fine_filters:
-            mlp.layers[-1].weight.mul_(0.2)  # type: ignore[union-attr, index, operator]
+            mlp.layers[-1].weight.mul_(0.2)  # type: ignore[union-attr, index]
     return sam
 
 
@@ -165,11 +165,12 @@ def load(path: Path) -> Sam:
                     f"{path}: no weights of the starter segmenter (its header does not say so)"
                 )
             tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118 (not a mapping)
-        values = json.loads(header["shape"])
+        values: dict[str, Any] = json.loads(header["shape"])
         known = {f.name for f in fields(SegmenterShape)}
-        shape = SegmenterShape(
-            **{k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k in known}
-        )
+        given: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k in known
+        }
+        shape = SegmenterShape(**given)
         sam = build(shape)
         missing, unexpected = sam.load_state_dict(tensors, strict=False)
         missing = [name for name in missing if not name.endswith("num_batches_tracked")]

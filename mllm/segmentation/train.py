@@ -123,7 +123,7 @@ def train_segmenter(
         say(f"{len(photographs)} photographs, {sum(len(p.outlines) for p in photographs)} outlines")
     half_precision(sam.image_encoder, getattr(torch, run.precision))
     half_precision(sam.mask_decoder, getattr(torch, run.precision))
-    sam.image_encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    sam.image_encoder.to(memory_format=torch.channels_last)
     pictures = Pictures(run.seed, photographs, run.scenes, run.whole, run.paste)
     stage = SegmenterStage(
         sam, pictures, run.seed, run.batch, run.prompts, run.rounds, list(run.sides.items())

@@ -62,15 +62,17 @@ class WordsSample:
 
 
 def copy_places(
-    prompt: Sequence[int], answer: Sequence[int], common: frozenset[int]
+    prompt: Sequence[int], answer: Sequence[int], common: frozenset[int], twins: Sequence[int]
 ) -> list[list[int] | None]:
-    """For each answer token, where in the prompt it stands in the longest run that is alike around it.
+    """For each answer token, where in the prompt it (or the token of which it is the twin) stands in the longest run that is
+    alike around it.
 
     A token of `common` counts only inside a longer run; alone it is left open (None).
     """
     where: dict[int, list[int]] = {}
     for j, token in enumerate(prompt):
-        where.setdefault(token, []).append(j)
+        for form in {token, twins[token]}:
+            where.setdefault(form, []).append(j)
     before: dict[int, int] = {}  # run that ends at place j, for the answer token in hand
     runs: list[dict[int, int]] = []
     for token in answer:
@@ -145,7 +147,9 @@ class WordsStage:
         planned = turn.task.startswith("plan")
         prompt = self.tower.prompt(turn.question, planned)
         answer = [*self.speller.answer(turn.answer, lead=not planned), EOS]
-        return WordsSample(prompt + answer, len(prompt), copy_places(prompt, answer, self.common))
+        return WordsSample(
+            prompt + answer, len(prompt), copy_places(prompt, answer, self.common, self.speller.twins)
+        )
 
     def batch(self, step: int) -> list[dict[str, Any]]:
         """Turns number step * batch ... in `parts` batches; the same for every call with the same step."""
@@ -226,14 +230,17 @@ def words_loss(
     positions = torch.arange(1, t + 1).expand(n, t)
     states = model.states(ids, positions, causal[None, None].expand(n, 1, t, t))
     past = history(ids)
-    attention, gate = model.copying.attend(
+    attention, gate, bare = model.copying.attend(
         states, past, model.copying.key(states), past, causal[None].expand(n, t, t)
     )
-    attention, gate = attention[rows, columns], gate[rows, columns]  # [tokens, T], [tokens]
+    attention, gate, bare = (x[rows, columns] for x in (attention, gate, bare))  # [tokens, T], [tokens] x 2
     goal = ids[rows, columns + 1]
     written = -F.cross_entropy(model.head(states[rows, columns]).float(), goal, reduction="none")
-    look = causal[columns] & (ids[rows] == goal[:, None])
-    copied = attention.masked_fill(~look, -1e4).logsumexp(-1)
+    whole, without = (
+        attention.masked_fill(~(causal[columns] & (forms[rows] == goal[:, None])), -1e4).logsumexp(-1)
+        for forms in (ids, model.copying.twins[ids])
+    )
+    copied = torch.logaddexp(F.logsigmoid(-bare) + whole, F.logsigmoid(bare) + without)
     each = -torch.logaddexp(F.logsigmoid(-gate) + written, F.logsigmoid(gate) + copied)
     answer = each.mean()
     known, can = batch["known"], batch["known"] == 1

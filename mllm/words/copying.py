@@ -3,7 +3,7 @@
 Pointer-generator (See et al. 2017, arXiv:1704.04368): p(w) = (1 - g) softmax(head)(w) + g sum of attention over the
 earlier places whose token is w. To the score of a place is added a learned bonus where the token before it is the one just
 written (and another where the two before it are), which is what continues a copy: the rest of a name that was begun. Tokens that
-differ by a leading space only count as one there.
+differ by a leading space only count as one there, and a second gate says whether the copy is written without that space.
 """
 
 from __future__ import annotations
@@ -35,14 +35,16 @@ class CopyHead(nn.Module):
         super().__init__()
         self.query = nn.Linear(config.hidden_size, config.copy_size, bias=False)
         self.key = nn.Linear(config.hidden_size, config.copy_size, bias=False)
-        self.mix = nn.Linear(config.hidden_size, HISTORY)  # gate, bonus for one token alike, for two
+        self.mix = nn.Linear(
+            config.hidden_size, 4
+        )  # gate, bonus for one token alike, for two, gate of the space
         self.twins: Tensor  # token -> the same without its space
         self.register_buffer("twins", torch.arange(config.vocab_size))
 
     def attend(
         self, states: Tensor, past: Tensor, keys: Tensor, places: Tensor, look: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Where each state looks, and its gate.
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Where each state looks, and its gates.
 
         Args:
             states: [B, T, C].
@@ -52,22 +54,22 @@ class CopyHead(nn.Module):
             look: whether a state may see a place, [B, T, S] bool.
 
         Returns:
-            log attention [B, T, S] (float32) and gate logits [B, T] (float32).
+            log attention [B, T, S], logits of the gate [B, T] and of writing without the space [B, T], all float32.
         """
         scores = (self.query(states) @ keys.transpose(1, 2)).float() * keys.shape[-1] ** -0.5
-        gate, one, two = self.mix(states).float().unbind(-1)
+        gate, one, two, bare = self.mix(states).float().unbind(-1)
         said, stood = self.twins[past.long()], self.twins[places.long()]
         alike = said[:, :, None, 0] == stood[:, None, :, 1]
         both = alike & (said[:, :, None, 1] == stood[:, None, :, 2])
         scores = scores + one[..., None] * alike + two[..., None] * both
         look = look & (places[:, None, :, 0] >= len(SPECIAL_TOKENS))  # marks of the prompt are never copied
         gate = gate.masked_fill(~look.any(-1), -1e4)  # nothing to copy yet
-        return scores.masked_fill(~look, -1e4).log_softmax(-1), gate
+        return scores.masked_fill(~look, -1e4).log_softmax(-1), gate, bare
 
-    @staticmethod
-    def mixed(logits: Tensor, attention: Tensor, gate: Tensor, places: Tensor) -> Tensor:
-        """log p of every token: logits [B, T, V], log attention [B, T, S], gate logits [B, T], places [B, S, 3]."""
+    def mixed(self, logits: Tensor, attention: Tensor, gate: Tensor, bare: Tensor, places: Tensor) -> Tensor:
+        """log p of every token: logits [B, T, V], what `attend` gave, places [B, S, 3] -> [B, T, V]."""
         written = logits.float().log_softmax(-1) + nn.functional.logsigmoid(-gate)[..., None]
         copied = (attention + nn.functional.logsigmoid(gate)[..., None]).exp()
-        ids = places[:, None, :, 0].long().expand_as(copied)
-        return written.exp().scatter_add(-1, ids, copied).clamp_min(1e-30).log()
+        ids, without = places[:, None, :, 0].long().expand_as(copied), torch.sigmoid(bare)[..., None]
+        p = written.exp().scatter_add(-1, ids, copied * (1 - without))
+        return p.scatter_add(-1, self.twins[ids], copied * without).clamp_min(1e-30).log()

@@ -43,7 +43,7 @@ class WordsForCausalLM(PreTrainedModel, GenerationMixin):
         generator = torch.Generator().manual_seed(seed)
         for name, p in self.named_parameters():
             if name == "copying.mix.bias":
-                p.copy_(torch.tensor([-1.0, 2.0, 2.0]))
+                p.copy_(torch.tensor([-1.0, 2.0, 2.0, -3.0]))
             elif name.startswith("embedding"):
                 p.normal_(0.0, 0.02 * p.shape[1] ** 0.5, generator=generator)
             elif name.endswith(("out.weight", "down.weight", "head.weight", "mix.weight")):
@@ -112,8 +112,8 @@ class WordsForCausalLM(PreTrainedModel, GenerationMixin):
             keys, places = keys[:, 0], places[:, 0]
         at = slice(-logits_to_keep, None) if logits_to_keep else slice(None)
         kept = states[:, at]
-        attention, gate = self.copying.attend(kept, mine[:, at], keys, places, look[:, at])
-        logits = self.copying.mixed(self.head(kept), attention, gate, places)
+        attention, gate, bare = self.copying.attend(kept, mine[:, at], keys, places, look[:, at])
+        logits = self.copying.mixed(self.head(kept), attention, gate, bare, places)
         loss = None
         if labels is not None:
             loss = nn.functional.nll_loss(

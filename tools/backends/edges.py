@@ -41,7 +41,7 @@ def cut_to_edges(pixels: Pixels, chance: np.ndarray, band: tuple[float, float] =
         )  # fmt: skip
     except cv2.error:  # too few pixels on one side for its mixtures: the mask stands
         return before
-    found = np.isin(trimap, (1, 3)).astype(np.float32)
+    found: np.ndarray = np.isin(trimap, (1, 3)).astype(np.float32)
     if ratio < 1:
         found = cv2.resize(found, (width, height), interpolation=cv2.INTER_LINEAR)
     return np.asarray(found > 0.5)

@@ -97,19 +97,18 @@ def _kind(scored: KindScores) -> dict[str, Any]:
 
 def _counts(found: Sequence[Found], truths: Sequence[Truth], used: float) -> dict[str, Any]:
     """Part of the pictures with few things in which as many are found as there are: in all, and of each kind."""
-    asked = total = kinds = right = said = there = 0
+    asked = total = kinds = 0
     for one, truth in zip(found, truths, strict=True):
         keep = one.scores >= used
         real = truth.kinds[~truth.ignore]
-        said, there = said + int(keep.sum()), there + len(real)
         if len(real) > _COUNTED or truth.ignore.any():
             continue
         asked += 1
         total += int(keep.sum()) == len(real)
         kinds += sorted(one.kinds[keep].tolist()) == sorted(real.tolist())
     kept = [_above(one, used) for one in found]
-    most = max((int(k) for t in [*found, *truths] for k in t.kinds), default=0)
-    scored = pool(score_kinds(kept, truths, most + 1))
+    every = [*(one.kinds for one in kept), *(truth.kinds for truth in truths)]
+    scored = pool(score_kinds(kept, truths, 1 + max((int(k.max()) for k in every if len(k)), default=0)))
     right = int(scored.right[0].sum())
     return {
         "count_exact": _round(total / asked if asked else float("nan")),

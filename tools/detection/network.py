@@ -84,6 +84,8 @@ class PartialLoss:
 class Averaged(nn.Module):
     """A network in training with the exponential average of its weights, as buffers, so that a checkpoint holds both."""
 
+    updates: Tensor
+
     def __init__(self, net: nn.Module, decay: float) -> None:
         super().__init__()
         self.net, self.decay = net, decay

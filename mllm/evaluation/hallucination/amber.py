@@ -148,14 +148,19 @@ def evaluate(
     if texts:
         found["generative"] = generative(texts, truth, alike, seed)
     if asked:
-        found["discriminative"] = discriminative(*zip(*asked.values(), strict=True), seed=seed)
+        found["discriminative"] = _asked(list(asked.values()), seed)
         found["kinds"] = {}
         for kind, types in KINDS.items():
             part = [pair for key, pair in asked.items() if truth[key]["type"] in types]
             if part:
-                found["kinds"][kind] = discriminative(*zip(*part, strict=True), seed=seed)
+                found["kinds"][kind] = _asked(part, seed)
     if texts and asked:
         found["amber"] = round((100 - found["generative"]["chair"] + found["discriminative"]["f1"]) / 2, 2)
     if not found:
         raise InputError(f"{predictions} holds no answer")
     return found
+
+
+def _asked(pairs: Sequence[tuple[bool, bool]], seed: int) -> dict[str, Any]:
+    """(label, answer) pairs, scored."""
+    return discriminative([label for label, _ in pairs], [answer for _, answer in pairs], seed)

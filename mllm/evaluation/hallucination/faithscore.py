@@ -38,7 +38,9 @@ def evaluate(predictions: str | Path, seed: int = 0) -> dict[str, Any]:
         facts = field(row, ("facts",), where)
         if not isinstance(facts, list):
             raise InputError(f"{where}: 'facts' must be a list of objects")
-        judged = [field(fact, ("entailed",), where) if isinstance(fact, dict) else None for fact in facts]
+        judged: list[Any] = [
+            field(fact, ("entailed",), where) if isinstance(fact, dict) else None for fact in facts
+        ]
         if not all(isinstance(verdict, bool) for verdict in judged):
             raise InputError(f"{where}: each fact needs 'entailed', true or false")
         answers.append(judged)
