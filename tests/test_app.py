@@ -349,7 +349,7 @@ def test_a_batch_is_cancelled(visit: Visit, tmp_path: Path) -> None:
         many.append(str(path))
     visit.page.get_by_role("tab", name="Batch").click()
     visit.page.set_input_files("#batch-files input[type=file]", many)
-    visit.page.wait_for_function("document.querySelector('#batch-files').innerText.includes('39.png')")
+    visit.page.wait_for_function("/39\\s*\\.png/.test(document.querySelector('#batch-files').innerText)")
     visit.page.fill("#batch-question textarea, #batch-question input", "How many dogs are there?")
     visit.page.click("#batch-run")
     visit.page.wait_for_function("!document.querySelector('#batch-stop').disabled")

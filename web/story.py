@@ -157,7 +157,11 @@ class Story:
             verdict = claim.get("verdict") or {}
             label = str(verdict.get("label", ""))
             chance = verdict.get("probability")
-            sure = f" {100 * float(chance):.0f}%" if isinstance(chance, int | float) else ""
+            sure = ""
+            if isinstance(chance, int | float) and label in ("supported", "contradicted"):
+                sure = (
+                    f" {100 * (chance if label == 'supported' else 1 - chance):.0f}%"  # how sure, either way
+                )
             why = str(verdict.get("why", ""))
             light = " ".join(claim.get("lit", ()))
             yield (

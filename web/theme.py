@@ -54,5 +54,6 @@ def head() -> str:
   .gradio-container, .gradio-container > .main { width: 100% !important; max-width: 100vw !important; min-width: 0 !important; }
   .gradio-container > .main > .wrap, .gradio-container .contain { min-width: 0 !important; width: 100% !important; }
   .gradio-container > .main { padding: 8px !important; }
-  .gradio-container .column { min-width: 0 !important; }
+  .gradio-container .column { min-width: 0 !important; width: 100%; }
+  .gradio-container .row:has(> .column) { flex-direction: column; }
 }</style>"""
