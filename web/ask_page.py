@@ -105,7 +105,7 @@ class AskPage:
             button.click(self._sample(path), None, [*shown, self.pack], api_visibility="private", queue=False)
         self.strip.select(self.turned, self.strip, self.board, api_visibility="private", queue=False)
         self.board.mark(
-            self.marked, [self.pack], self.board, api_visibility="private", show_progress="hidden", trigger_mode="always_last",
+            self.marked, [self.pack], self.board, api_visibility="private", show_progress="hidden", trigger_mode="multiple",
             concurrency_limit=4, concurrency_id="click",
         )  # fmt: skip
         self.panel.light(
@@ -200,6 +200,11 @@ class AskPage:
 
     def _marked(self, seat: Seat, pack: str, data: dict[str, Any]) -> Any:
         picture = seat.picture
+        turn = data.get("turn")
+        if isinstance(turn, int):  # a later mark may have come first
+            if turn < seat.notes.get("turn", 0):
+                return gr.skip()
+            seat.notes["turn"] = turn
         mark = read_mark(data, picture.image.size, seat.at)
         choice = data.get("choice")
         if mark is not None and _same(mark, picture) and picture.masks:

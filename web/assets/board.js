@@ -6,7 +6,7 @@ const board = $(".board"), stage = $(".board-stage"), frame = $(".board-frame"),
 const maskLayer = $(".board-mask"), paintLayer = $(".board-paint"), said = $(".board-said");
 const SVG = "http://www.w3.org/2000/svg";
 const COLORS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"]; // told apart by the colour-blind
-let tool = "plus", history = [], drag = null, corner = null, cross = null, choice = 0, shown = null;
+let tool = "plus", history = [], drag = null, corner = null, cross = null, choice = 0, shown = null, turn = 0;
 
 const held = () => (props.value && typeof props.value === "object" ? props.value : {});
 const now = () => history[history.length - 1] || { points: [], box: null, strokes: [] };
@@ -111,7 +111,7 @@ function tell() {
   draw();
   paint();
   const paintUrl = mark.strokes.length ? paintLayer.toDataURL("image/png") : null;
-  trigger("mark", { points: mark.points.map(([x, y, b]) => [round(x), round(y), b]), box: mark.box && mark.box.map(round), paint: paintUrl, choice });
+  trigger("mark", { points: mark.points.map(([x, y, b]) => [round(x), round(y), b]), box: mark.box && mark.box.map(round), paint: paintUrl, choice, turn: ++turn });
 }
 const round = (n) => Math.round(n * 10) / 10;
 
