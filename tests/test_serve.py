@@ -57,7 +57,9 @@ def test_the_openai_client_asks_and_streams(served: str) -> None:
     assert [model.id for model in client.models.list().data] == ["core"]
     whole = client.chat.completions.create(model="core", messages=message("How many dogs are there?"))
     said = whole.choices[0].message.content
-    assert said.isdigit() and whole.choices[0].finish_reason == "stop"  # right or wrong is for the evaluation to say
+    assert (
+        said.isdigit() and whole.choices[0].finish_reason == "stop"
+    )  # right or wrong is for the evaluation to say
     stream = client.chat.completions.create(
         model="core", messages=message("How many dogs are there?"), stream=True
     )
