@@ -60,7 +60,7 @@ class ResultCache:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(self.folder / "results.sqlite", timeout=30, check_same_thread=False)
-            _patiently(lambda: self._db.execute("PRAGMA journal_mode=WAL"))
+            patiently(lambda: self._db.execute("PRAGMA journal_mode=WAL"))
             self._db.execute("PRAGMA synchronous=NORMAL")
             if self._db.execute("PRAGMA user_version").fetchone()[0] != _SCHEMA_VERSION:
                 self._db.executescript("DROP TABLE IF EXISTS results; DROP TABLE IF EXISTS files;")
@@ -321,7 +321,7 @@ def _is_text(name: str) -> bool:
     return True
 
 
-def _patiently(action: Callable[[], T], seconds: float = 30.0) -> T:
+def patiently(action: Callable[[], T], seconds: float = 30.0) -> T:
     """Run `action` again while another process holds the database: SQLite does not wait by itself for a change to WAL."""
     deadline = time.monotonic() + seconds
     while True:

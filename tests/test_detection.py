@@ -344,3 +344,26 @@ def test_the_scenes_pack_is_measured_by_one_command() -> None:
         figures["map50"] > 0.7 and 0 < figures["map50_95"] <= figures["map50"] and figures["pictures"] == 20
     )
     assert {"recall_at_p90", "count_exact", "kinds", "sparse", "ms_per_picture"} <= set(figures)
+
+
+@pytest.mark.parametrize(
+    ("facts", "why"),
+    [
+        ({"shape": "../../tmp/evil.yaml", "names": '["dog"]'}, "no model file"),
+        ({"shape": "yolov8n.yaml"}, "names"),
+        ({"shape": "yolov8n.yaml", "names": '["dog"]'}, "can be read"),  # tensors that do not fit
+    ],
+)
+def test_weights_of_ours_that_do_not_fit_give_one_line(
+    tmp_path: Path, facts: dict[str, str], why: str
+) -> None:
+    import torch
+    from safetensors.torch import save_file
+
+    from sightline.tools.backends.yolo import load_model
+
+    path = tmp_path / "weights.safetensors"
+    save_file({"a": torch.zeros(2)}, path, facts)
+    with pytest.raises(ModelFileError, match=why) as error:
+        load_model(path, torch.device("cpu"))
+    assert "\n" not in str(error.value)

@@ -37,6 +37,7 @@ _FILE_KEYS = {"name", "source", "sha256", "md5", "member"}
 # What a bare file name means for a role that the pack leaves open: (role, suffix) -> back end; '' is a folder.
 _BY_SUFFIX = {
     ("detector", ".pt"): "ultralytics",
+    ("detector", ".safetensors"): "ultralytics",
     ("detector", ".onnx"): "onnx-yolox",
     ("open_vocabulary", ""): "transformers-zero-shot",
     ("segmenter", ".pth"): "segment-anything",

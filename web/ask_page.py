@@ -13,6 +13,7 @@ from ..errors import SightlineError
 from .board import View, board, read_mark
 from .desk import Picture, Seat
 from .markup import note, refusal
+from .packs import pack_choices, pack_for
 from .segment import masks_of
 from .service import Service
 from .story import Story
@@ -20,11 +21,6 @@ from .story_panel import story_panel
 
 LANGUAGES = {"as the question": "auto", "English": "en", "中文": "zh"}
 MODES = ["auto", "program", "react", "decompose", "direct"]
-PACK_NAMES = {
-    "scenes": "drawn scenes (embedded models)",
-    "starter": "photographs, offline (text, faces, clicks, colours)",
-    "standard": "photographs (public models)",
-}
 
 
 class AskPage:
@@ -36,7 +32,7 @@ class AskPage:
 
     def build(self) -> None:
         """Lay out the tab; call inside a Blocks context."""
-        packs = [(PACK_NAMES.get(name, name), name) for name in self.service.settings.packs]
+        packs = pack_choices(self.service.settings.packs)
         with gr.Row(equal_height=False):
             with gr.Column(scale=6, min_width=320):
                 self.board = board(elem_id="board", label="Picture")
@@ -149,11 +145,9 @@ class AskPage:
 
     def _sample(self, path: Path) -> Any:
         def show(request: gr.Request) -> Any:
-            pack = "scenes" if path.name.startswith("scene") else "starter"
-            known = pack in self.service.settings.packs
-            return *self._take(self.seat(request), str(path), add=False), gr.Dropdown(
-                value=pack
-            ) if known else gr.skip()
+            return *self._take(self.seat(request), str(path), add=False), pack_for(
+                path, self.service.settings.packs
+            )
 
         return show
 

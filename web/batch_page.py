@@ -24,9 +24,9 @@ from ..programs.rows import RowStore
 from ..programs.syntax import Program, ProgramError
 from ..tools.imagefile import SUFFIXES, open_image
 from ..tools.values import Image
-from .ask_page import PACK_NAMES
 from .desk import Seat
 from .markup import note, refusal
+from .packs import pack_choices
 from .service import Service
 
 MOST_FILES = 500  # uploaded at once
@@ -48,7 +48,7 @@ class BatchPage:
 
     def build(self) -> None:
         """Lay out the tab; call inside a Blocks context."""
-        packs = [(PACK_NAMES.get(name, name), name) for name in self.service.settings.packs]
+        packs = pack_choices(self.service.settings.packs)
         names = [
             (f"{item.name.replace('_', ' ')}: {item.description}", item.name)
             for item in library()

@@ -20,9 +20,9 @@ from ..programs.results import ProgramResult, show
 from ..programs.syntax import ProgramError
 from ..tools.draw import tag
 from ..tools.values import Image
-from .ask_page import PACK_NAMES
 from .desk import Seat
 from .markup import problems_html, refusal
+from .packs import pack_choices, pack_for
 from .service import Service
 from .story import Story
 from .story_panel import story_panel
@@ -40,7 +40,7 @@ class ProgramsPage:
 
     def build(self) -> None:
         """Lay out the tab; call inside a Blocks context."""
-        packs = [(PACK_NAMES.get(name, name), name) for name in self.service.settings.packs]
+        packs = pack_choices(self.service.settings.packs)
         names = [(f"{item.name.replace('_', ' ')}: {item.description}", item.name) for item in library()]
         with gr.Row(equal_height=False):
             with gr.Column(scale=5, min_width=320):
@@ -135,9 +135,7 @@ class ProgramsPage:
 
     def _sample(self, path: Path) -> Any:
         def show_it(request: gr.Request) -> Any:
-            pack = "scenes" if path.name.startswith("scene") else "starter"
-            known = pack in self.service.settings.packs
-            return *self.uploaded([str(path)], request), gr.Dropdown(value=pack) if known else gr.skip()
+            return *self.uploaded([str(path)], request), pack_for(path, self.service.settings.packs)
 
         return show_it
 

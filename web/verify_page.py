@@ -10,9 +10,9 @@ import gradio as gr
 
 from ..agent.events import Recorder
 from ..errors import InputError, SightlineError
-from .ask_page import PACK_NAMES
 from .board import View, board
 from .markup import refusal
+from .packs import pack_choices, pack_for
 from .service import Service
 from .story import Story
 from .story_panel import story_panel
@@ -29,7 +29,7 @@ class VerifyPage:
 
     def build(self) -> None:
         """Lay out the tab; call inside a Blocks context."""
-        packs = [(PACK_NAMES.get(name, name), name) for name in self.service.settings.packs]
+        packs = pack_choices(self.service.settings.packs)
         with gr.Row(equal_height=False):
             with gr.Column(scale=6, min_width=320):
                 self.board = board(elem_id="verify-board", label="Picture")
@@ -83,9 +83,7 @@ class VerifyPage:
 
     def _sample(self, path: Path) -> Any:
         def show(request: gr.Request) -> Any:
-            pack = "scenes" if path.name.startswith("scene") else "starter"
-            known = pack in self.service.settings.packs
-            return *self.uploaded(str(path), request), gr.Dropdown(value=pack) if known else gr.skip()
+            return *self.uploaded(str(path), request), pack_for(path, self.service.settings.packs)
 
         return show
 

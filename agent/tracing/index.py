@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
 from ...errors import InputError
+from ...programs.cache import patiently
 
 T = TypeVar("T")
 
@@ -179,18 +179,6 @@ class Index:
     def close(self) -> None:
         with self._lock:
             self._db.close()
-
-
-def patiently(action: Callable[[], T], seconds: float = 30.0) -> T:
-    """Run `action` again while another process holds the database: SQLite does not wait by itself for a change to WAL."""
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            return action()
-        except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or time.monotonic() > deadline:
-                raise
-            time.sleep(0.05)
 
 
 def _text(value: Any) -> Any:

@@ -24,9 +24,7 @@ from .common import checked, clipped, one_line
 from .merging import Candidates, joined, opinion, settle
 from .reading import reading_order
 
-FINDER = (
-    "detector/weights.pt"  # in the starter folder: an ultralytics network over the kinds of the scenes world
-)
+FINDER = "detector/weights.safetensors"  # in the starter folder: an ultralytics network over the kinds of the scenes world
 SIZES = (160, 192)  # pixels of a side that it looks at; it was trained at the first
 _TRUST = 0.4  # weight of the detector's opinion against the eyes'
 _MOST = 100  # things of a picture

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,12 +15,13 @@ import numpy as np
 from ...errors import ModelFileError
 from ..values import Image, Mask, Region, Regions
 from ..weightfiles import home
-from .common import clipped, is_out_of_memory
+from .common import clipped, is_out_of_memory, one_line
 
 _GREY = 114  # what YOLO models were trained to see as padding
 _UNLIMITED = (
     3600.0  # seconds: ultralytics' suppression otherwise drops the rest of a batch when the machine is busy
 )
+_MODEL_FILE = re.compile(r"yolo[a-z0-9]+\.yaml")
 _ENVIRONMENT = {
     "YOLO_AUTOINSTALL": "false",  # never pip install
     "YOLO_OFFLINE": "true",  # no probe of the network at import, no downloads, no version check
@@ -48,17 +51,19 @@ def prepare_ultralytics() -> None:
 
 
 def load_model(path: Path, device: Any) -> Any:
-    """A YOLO network from an ultralytics `.pt`, fused and in eval mode. ModelFileError on any other file.
+    """A YOLO network in eval mode: from ultralytics' `.pt`, or from ours, `.safetensors`. ModelFileError on any other file.
 
-    Such a file is a pickle of the whole network. It is read with torch's restricted unpickler and ultralytics' list of
+    Ours holds tensors alone, and in its metadata the model file of ultralytics ("shape") and the names. A `.pt` is a pickle of the whole network. It is read with torch's restricted unpickler and ultralytics' list of
     known layer classes: a file that names any other function or class is refused before anything in it runs.
     """
     prepare_ultralytics()
     from torch import nn
     from ultralytics.nn.tasks import torch_safe_load
 
+    if path.suffix == ".safetensors":
+        return _from_tensors(path).to(device)
     if path.suffix != ".pt":
-        raise ModelFileError(f"{path}: ultralytics weights are .pt files")
+        raise ModelFileError(f"{path}: ultralytics weights are .pt files, ours .safetensors")
     try:
         checkpoint, _ = torch_safe_load(str(path), safe_only=True)
         model = checkpoint.get("ema") or checkpoint.get("model")
@@ -72,6 +77,26 @@ def load_model(path: Path, device: Any) -> Any:
     if not isinstance(model, nn.Module) or not hasattr(model, "names"):
         raise ModelFileError(f"{path}: an ultralytics checkpoint without a detection network")
     return model.float().eval().to(device)
+
+
+def _from_tensors(path: Path) -> Any:
+    """A network of ours, built from ultralytics' own model file of that name."""
+    from safetensors import SafetensorError, safe_open
+    from ultralytics.nn.tasks import DetectionModel
+
+    try:
+        with safe_open(str(path), "pt") as file:
+            facts = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+        names = json.loads(facts["names"])
+        if not _MODEL_FILE.fullmatch(facts["shape"]):  # never a path of somebody's own
+            raise ValueError(f"{facts['shape']!r} is no model file of ultralytics")
+        model = DetectionModel(facts["shape"], ch=3, nc=len(names), verbose=False)
+        model.load_state_dict(tensors)
+    except (OSError, KeyError, ValueError, RuntimeError, SafetensorError) as error:
+        raise ModelFileError(f"{path}: no detector of ours that can be read ({one_line(error)})") from error
+    model.names = dict(enumerate(names))
+    return model.float().eval()
 
 
 def names_of(model: Any) -> tuple[str, ...]:

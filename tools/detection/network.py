@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -125,16 +126,16 @@ def detect(net: Any, pixels: Tensor, confidence: float = 0.01, iou: float = 0.7)
     return [Found(r[:, :4], r[:, 5].astype(int), r[:, 4]) for r in rows]
 
 
-def save_weights(net: Any, path: Path, facts: dict[str, Any]) -> int:
-    """Write a network as ultralytics' own `.pt` in half precision, as it ships its weights; returns its bytes."""
-    import copy
-    import io
+def save_weights(net: Any, path: Path, shape: str, facts: dict[str, Any]) -> int:
+    """Write a network's tensors in half precision, with its model file's name and its kinds; returns the file's bytes."""
+    from safetensors.torch import save
 
-    net = copy.deepcopy(net).half().eval()
-    for parameter in net.parameters():
-        parameter.requires_grad = False
-    data = io.BytesIO()
-    torch.save({"model": net, "ema": None, "train_args": {"task": "detect"}, "facts": facts}, data)
+    tensors = {
+        name: (t.half() if t.is_floating_point() else t).contiguous() for name, t in net.state_dict().items()
+    }
+    names = json.dumps([net.names[i] for i in range(len(net.names))])
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_bytes_safely(path, data.getvalue())
+    write_bytes_safely(
+        path, save(tensors, {"shape": shape, "names": names, "facts": json.dumps(facts, default=str)})
+    )
     return path.stat().st_size

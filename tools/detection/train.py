@@ -110,8 +110,8 @@ def run(config: RunConfig, say: Callable[[str], None] = print) -> Path:
         return stage.probe(model.settle(plain))
 
     train(model, stage, options, config.output, probe=probe, say=say, facts={"kinds": list(kinds)})
-    target = Path(config.output) / "weights.pt"
-    size = save_weights(model.settle(plain), target, {"config": vars(config)})
+    target = Path(config.output) / "weights.safetensors"
+    size = save_weights(model.settle(plain), target, config.shape, {"config": vars(config)})
     say(f"{target}: {size / 2**20:.1f} MiB of weights")
     return target
 
