@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 _EXPORTS = {
     "Agent": ".agent.agent",
     "Answer": ".agent.records",
+    "Decomposition": ".agent.records",
     "Image": ".tools.values",
     "Mask": ".tools.values",
     "Region": ".tools.values",
@@ -27,6 +28,7 @@ __all__ = ["__version__", *_EXPORTS]
 if TYPE_CHECKING:
     from .agent.agent import Agent as Agent
     from .agent.records import Answer as Answer
+    from .agent.records import Decomposition as Decomposition
     from .agent.verification.verify import verify as verify
     from .errors import SightlineError as SightlineError
     from .programs import Engine as Engine

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import traceback
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import InputError, SightlineError
+from ..mllm.cutoff import Cutoff, cutting_off, held
 from ..programs.cache import ResultCache
 from ..programs.engine import Engine
 from ..tools.models import Models
@@ -23,15 +25,18 @@ from .budget import Budget, usage_of
 from .channel import Channel
 from .choice import choose
 from .controllers.base import Controller
+from .controllers.starter_requests import points_at_something
 from .direct import run_direct
-from .endings import known_so_far, things_of, thoughts_of
+from .endings import falls_of, known_so_far, spoken_of, thoughts_of
+from .errors import LimitReached
 from .events import Event, Recorder, Sink
 from .follow_up import standalone
 from .ladder import Rung, climb
 from .outcome import Outcome
 from .program_mode import run_program
 from .quarantine import veiled, worded
-from .records import Answer, Limits, Mode, Request, Style
+from .reading import readable
+from .records import Answer, Decomposition, Limits, Mode, Request, Style
 from .sessions import Session, Sessions, Turn
 from .steps import pictures_in
 from .toolbox import Toolbox
@@ -65,6 +70,7 @@ class _Call:
     limits: Limits
     session: str | None
     fall_back: bool
+    decomposition: Decomposition
     trace: str
 
 
@@ -123,6 +129,7 @@ class Agent:
         limits: Limits | None = None,
         session: str | None = None,
         fall_back: bool = True,
+        decomposition: Decomposition | None = None,
     ) -> Answer:
         """Answer a question about one picture or several.
 
@@ -136,6 +143,7 @@ class Agent:
             style, limits: how to word the answer, and where to cut the work off; the agent's own if not given.
             session: a name that joins questions into a conversation; without it a question stands alone.
             fall_back: try the next mode of the ladder where one comes to nothing.
+            decomposition: how mode "decompose" takes the question apart; a tree until nothing is missing if not given.
 
         Returns:
             The answer; its `status` is "failed" where nothing came of it (`error` says why), "partial" where a limit
@@ -144,17 +152,23 @@ class Agent:
         Raises:
             InputError: the question, the mark, the mode or a picture is not usable.
         """
-        call = self._call(pictures, question, at, mode, verify, style, limits, session, fall_back)
+        call = self._call(
+            pictures, question, at, mode, verify, style, limits, session, fall_back, decomposition
+        )
         return self._answer(call, ())
 
     async def aask(
         self, pictures: Any, question: str, at: Any = None, mode: str = "auto", **options: Any
     ) -> Answer:
-        """`ask`, awaited: any number at once, of which `workers` are at work."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(
-            self._pool, partial(self.ask, pictures, question, at, mode, **options)
-        )
+        """`ask`, awaited: any number at once, of which `workers` are at work. Cancelling the task stops the work."""
+        call = self._call(pictures, question, at, mode, **_complete(options))
+        stopped = threading.Event()
+        try:
+            return await asyncio.get_running_loop().run_in_executor(
+                self._pool, partial(self._answer, call, (), stopped)
+            )
+        finally:  # a task that is cancelled leaves no work behind
+            stopped.set()
 
     def stream(
         self, pictures: Any, question: str, at: Any = None, mode: str = "auto", **options: Any
@@ -204,27 +218,33 @@ class Agent:
 
     def _call(
         self, pictures: Any, question: str, at: Any, mode: str, verify: bool, style: Style | None,
-        limits: Limits | None, session: str | None, fall_back: bool,
+        limits: Limits | None, session: str | None, fall_back: bool, decomposition: Decomposition | None,
     ) -> _Call:  # fmt: skip
+        if decomposition is not None and mode != "decompose":
+            raise InputError(f"a decomposition is for mode 'decompose', not for {mode!r}; give that mode")
         return _Call(
             pictures, question_of(question), at, mode_of(mode), verify, style or self.style, limits or self.limits,
-            session, fall_back, new_trace_id(),
+            session, fall_back, decomposition or Decomposition(), new_trace_id(),
         )  # fmt: skip
 
     def _into(self, call: _Call, channel: Channel) -> Answer:
         try:
-            return self._answer(call, (channel,))
+            return self._answer(call, (channel,), channel.stopped)
         finally:
             channel.end()
 
-    def _answer(self, call: _Call, sinks: tuple[Channel, ...]) -> Answer:
+    def _answer(
+        self, call: _Call, sinks: tuple[Channel, ...], stopped: threading.Event | None = None
+    ) -> Answer:
+        """Raises LimitReached where nobody waits any more before the session's earlier questions are answered."""
         session = self.sessions.get(call.session)
-        with session.lock:
+        with cutting_off(Cutoff(stopped=stopped, error=LimitReached)), held(session.lock):
             request = self._request(call, session)
             kept = (self.traces.open(call.trace),) if self.traces is not None else ()
-            recorder = Recorder(call.trace, (*kept, *sinks), stopped=sinks[0].stopped if sinks else None)
+            recorder = Recorder(call.trace, (*kept, *sinks), stopped=stopped)
             try:
-                answer = self._work(call, request, recorder)
+                with cutting_off(Budget(call.limits, recorder).cutoff()):
+                    answer = self._work(call, request, recorder)
             except Exception as error:
                 known = isinstance(error, SightlineError)
                 trail = None if known else traceback.format_exc()
@@ -237,16 +257,20 @@ class Agent:
             session.pictures = request.pictures
             # an answer that may quote a picture is not told to whoever plans the next one
             said = answer.text if not worded(recorder.events) else veiled(answer.text)
-            session.turns.append(Turn(request.question, said, request.alone, things_of(answer.program)))
+            things = spoken_of(answer, session.last)
+            session.turns.append(Turn(request.question, said, request.alone, things))
             return answer
 
     def _request(self, call: _Call, session: Session) -> Request:
         if call.pictures is None and not session.pictures:
             raise InputError("no picture is given, and the session has none yet; give a path or an Image")
         pictures = session.pictures if call.pictures is None else pictures_of(call.pictures)
+        mark = mark_of(call.at, pictures)
+        # with a mark, "it" is the marked thing and not what was spoken of before
+        meant = mark is not None and points_at_something(call.question)
         return Request(
-            call.question, pictures, mark_of(call.at, pictures), session.history, call.style, call.limits,
-            alone=standalone(call.question, session.last),
+            call.question, pictures, mark, session.history, call.style, call.limits,
+            alone="" if meant else standalone(call.question, session.last), decomposition=call.decomposition,
         )  # fmt: skip
 
     def _work(self, call: _Call, request: Request, recorder: Recorder) -> Answer:
@@ -262,7 +286,12 @@ class Agent:
             ],
             at=request.mark.to_json() if request.mark is not None else None,
             mode=call.mode,
-            options={"verify": call.verify, "style": _fields(call.style), "limits": _fields(call.limits)},
+            options={
+                "verify": call.verify,
+                "style": _fields(call.style),
+                "limits": _fields(call.limits),
+                **({"decomposition": _fields(call.decomposition)} if call.mode == "decompose" else {}),
+            },
             controller=self.controller.name,
             pack=self.engine.models.pack.name,
             session=call.session,
@@ -290,33 +319,38 @@ class Agent:
         grounded = ground(draft, outcome.evidence)
         recorder.emit("draft", text=draft, grounded=grounded)
         text, claims, evidence = draft, (), outcome.evidence
-        if call.verify and _checkable(request, outcome, draft):
-            checked = self._verified(request, recorder, outcome, draft)
+        if call.verify and outcome.status == "done" and _checkable(request, outcome, draft):
+            checked = self._verified(request, recorder, outcome, draft, "mllm" if mode == "direct" else "")
             if checked is not None:
                 claims = tuple(checked.to_json()["claims"])
                 evidence = evidence or checked.regions
                 if checked.text != draft:
                     text, grounded = checked.text, ground(checked.text, [*evidence, *checked.regions])
+        if outcome.status == "done" and not text.strip():
+            outcome = replace(outcome, status="failed", error=_NOTHING_LEFT)
         recorder.emit("answer", status=outcome.status, text=text, grounded=grounded, mode=mode)
         usage = usage_of(recorder.events)
         usage.ms = recorder.ms
         recorder.emit("end", usage=usage.to_json(), status=outcome.status)
         return Answer(
             outcome.status, text, grounded, mode, draft, outcome.value, outcome.program, thoughts_of(outcome, recorder),
-            evidence, claims, usage, recorder.trace, outcome.error,
+            evidence, claims, usage, recorder.trace, outcome.error, falls_of(recorder),
         )  # fmt: skip
 
     def _verified(
-        self, request: Request, recorder: Recorder, outcome: Outcome, draft: str
+        self, request: Request, recorder: Recorder, outcome: Outcome, draft: str, speaker: str
     ) -> Verification | None:
-        """The answer held against its picture; None where a limit or a missing model leaves it unchecked, which is told."""
+        """The answer held against its picture; None where a limit or a missing model leaves it unchecked, which is told.
+
+        A bare yes or no about a marked thing is not checked: its question says "this", which no claim can name.
+        """
         from .verification.verify import verify
 
         try:
             Budget(request.limits, recorder).check()
             return verify(
                 request.pictures[0], draft, controller=self.controller, engine=self.engine, recorder=recorder,
-                facts=outcome.facts, question=request.asked,
+                facts=outcome.facts, question=request.asked if request.mark is None else "", speaker=speaker,
             )  # fmt: skip
         except SightlineError as error:
             recorder.emit("error", message=f"not verified: {error}", traceback=None, where="verifier")
@@ -332,6 +366,10 @@ class Agent:
             outcome = run_react(request, self.controller, toolbox, limits, recorder)
             if outcome.status == "done" and not toolbox.facts and not self.controller.knows:
                 return replace(outcome, status="failed", error="it answered without having seen anything")
+            if outcome.text and not self.controller.knows and not readable(outcome.text, request.asked):
+                return replace(
+                    outcome, status="failed", error=f"its last words were no answer: {outcome.text[:60]!r}"
+                )
             return outcome
 
         def decompose() -> Outcome:
@@ -360,6 +398,7 @@ def _complete(options: dict[str, Any]) -> dict[str, Any]:
         "limits": None,
         "session": None,
         "fall_back": True,
+        "decomposition": None,
     }
     unknown = set(options) - set(known)
     if unknown:
@@ -390,6 +429,9 @@ def _traces(given: str | Path | Traces | None) -> Traces | None:
     from .tracing.store import TraceStore
 
     return TraceStore(Path(given))
+
+
+_NOTHING_LEFT = "nothing is left of the answer: the picture contradicts all that it claimed"
 
 
 def _checkable(request: Request, outcome: Outcome, draft: str) -> bool:

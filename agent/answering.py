@@ -9,7 +9,7 @@ from typing import Any
 from ..tools.color import COLOR_NAMES as COLORS
 from ..tools.values import Box, Image, Region, Regions
 from .controllers.base import Controller, Fact
-from .errors import CannotError, ControllerError
+from .errors import CannotError, ControllerError, LimitReached
 from .events import Recorder
 from .language import NO, YES, in_language, language_of, noun_in_chinese
 from .outcome import Outcome
@@ -40,7 +40,7 @@ def short(value: Any, language: str) -> str:
     if isinstance(value, int | float):
         return f"{value:g}"
     if isinstance(value, str):
-        return in_language(value, language)
+        return in_language(value.strip(), language)
     if isinstance(value, Image):
         return _READY.get(language, _READY["en"])
     if isinstance(value, Region):
@@ -51,6 +51,8 @@ def short(value: Any, language: str) -> str:
         if value and all(isinstance(item, Image) for item in value):
             return _PICTURES.get(language, _PICTURES["en"]).format(n=len(value))
         gap = "，" if language == "zh" else ", "
+        if all(isinstance(item, str) and item in COLORS for item in value):
+            value = list(dict.fromkeys(value))  # two red dogs are red
         return gap.join(short(item, language) for item in value) or _NOTHING.get(language, "nothing")
     return _NOTHING.get(language, "nothing")
 
@@ -82,7 +84,7 @@ def word(outcome: Outcome, request: Request, controller: Controller, recorder: R
         said = controller.compose(request.asked, told, request.style, recorder).strip()
     except CannotError:
         return plain  # a controller that cannot word it has nothing to add to the plain result
-    except ControllerError as error:
+    except (ControllerError, LimitReached) as error:
         recorder.emit("error", message=str(error), traceback=None, where="refiner")
         return plain
     if not said or not agrees(value, said):

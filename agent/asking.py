@@ -37,6 +37,10 @@ def _picture(item: Any) -> Image:
     if isinstance(item, Image):
         return item
     if isinstance(item, np.ndarray):
+        if item.dtype != np.uint8:  # numbers from 0 to 1 would make a black picture
+            raise InputError(
+                f"an array of {item.dtype} is no picture; give uint8 from 0 to 255, [H, W, 3], RGB"
+            )
         try:
             return Image.from_array(item)
         except ValueError as error:
@@ -54,6 +58,8 @@ def question_of(text: Any) -> str:
     """The question, checked; InputError where it is empty, too long or no text."""
     if not isinstance(text, str) or not text.strip():
         raise InputError("the question is empty; say what you want to know")
+    if not any(char.isalnum() for char in text):
+        raise InputError(f"the question {text.strip()[:20]!r} has no words; say what you want to know")
     if len(text) > MOST_CHARACTERS:
         raise InputError(f"the question has {len(text)} characters; {MOST_CHARACTERS} are the most")
     return text.strip()

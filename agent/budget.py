@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from ..mllm.cutoff import Cutoff
 from .errors import LimitReached
 from .events import Event, Recorder
 from .records import Limits, Usage
@@ -35,7 +37,7 @@ def _is_call(event: Event) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """Asks `check()` between two pieces of work; what is under way is never torn down half-way."""
+    """`check()` is asked between two pieces of work; `cutoff()` ends a model call that is under way."""
 
     limits: Limits
     recorder: Recorder
@@ -54,6 +56,16 @@ class Budget:
             return None
         return max(0.0, self.limits.seconds - self.recorder.ms / 1000)
 
+    def cutoff(self) -> Cutoff:
+        """Where work must stop in the middle: at the limit of seconds, or where nobody waits any more."""
+        left = self.seconds_left
+        until = None if left is None else time.monotonic() + left
+        return Cutoff(until, self.recorder.stopped, self._over, LimitReached)
+
+    @property
+    def _over(self) -> str:
+        return f"the limit of {self.limits.seconds or 0:g} seconds is reached; raise Limits.seconds"
+
     def check(self, calls: int = 0, rounds: int = 0) -> None:
         """Whether `calls` more tool calls, or round number `rounds`, are within the limits.
 
@@ -64,7 +76,7 @@ class Budget:
             raise LimitReached("nobody waits for the answer any more")
         limits, spent = self.limits, self.usage
         if limits.seconds is not None and spent.ms >= limits.seconds * 1000:
-            raise LimitReached(f"the limit of {limits.seconds:g} seconds is reached; raise Limits.seconds")
+            raise LimitReached(self._over)
         if spent.calls + calls > limits.calls:
             raise LimitReached(f"the limit of {limits.calls} tool calls is reached; raise Limits.calls")
         if limits.tokens is not None and spent.tokens_in + spent.tokens_out >= limits.tokens:

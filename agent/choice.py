@@ -8,7 +8,7 @@ In order, the first that holds:
    cannot be made or fails, the ladder goes on to react and direct.
 
 Modes react and decompose are never chosen from the question alone: `benchmarks/modes.py` measures all modes on the same
-questions, and neither is ahead of program on any kind of question (docs/agent.md has the figures).
+questions, and neither is ahead of program (docs/agent.md has the figures).
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from .language import NO, YES, language_of
 from .outcome import Outcome
 from .program_mode import make_plan, outcome_of
 from .quarantine import veiled_facts
-from .records import Limits, Request, Status
+from .records import Decomposition, Limits, Request, Status
 
 if TYPE_CHECKING:
     from .toolbox import Toolbox
@@ -34,24 +34,6 @@ _SLOT = re.compile(r"\{(\w+)\}")
 _UNKNOWN = re.compile(
     r"\b(?:unknown|unclear|not known|cannot (?:be )?(?:tell|told|say|said))\b|未知|不知道|无法", re.IGNORECASE
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Decomposition:
-    """How a question is taken apart.
-
-    Args:
-        shape: "chain" answers one sub-question a round; "tree" all of a round whose needs are met, together.
-        stop: "adaptive" ends when the controller asks nothing more; "fixed" after `length` sub-questions.
-        length: sub-questions in all where the length is fixed; else the most.
-        pattern: "predict" asks for the next steps from what is known; "infill" answers the first and the last step of the
-            chain and then asks for what is missing between them, each checked against both sides.
-    """
-
-    shape: Literal["chain", "tree"] = "tree"
-    stop: Literal["adaptive", "fixed"] = "adaptive"
-    length: int = 8
-    pattern: Literal["predict", "infill"] = "predict"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +52,9 @@ def run_decompose(
     toolbox: Toolbox,
     limits: Limits,
     recorder: Recorder,
-    options: Decomposition = Decomposition(),
+    options: Decomposition | None = None,
 ) -> Outcome:
-    """Ask, answer, conclude. Sub-questions and findings are told as events of these names.
+    """Ask, answer, conclude, as `options` say, or else the request. Sub-questions and findings are events of these names.
 
     The outcome is "partial" where a limit ended the questions; it then says what follows from the findings so far.
 
@@ -81,10 +63,12 @@ def run_decompose(
         LimitReached: nothing is left to spend at the start.
     """
     Budget(limits, recorder).check()
-    work = _Work(request, controller, toolbox, limits, recorder, options)
+    if options is not None:
+        request = replace(request, decomposition=options)
+    work = _Work(request, controller, toolbox, limits, recorder)
     cut: str | None = None
     try:
-        if options.pattern == "infill":
+        if request.decomposition.pattern == "infill":
             work.infill()
         else:
             work.predict()
@@ -106,7 +90,6 @@ class _Work:
         toolbox: Toolbox,
         limits: Limits,
         recorder: Recorder,
-        options: Decomposition,
     ) -> None:
         self.request = request
         self.controller = controller
@@ -114,7 +97,7 @@ class _Work:
         self.budget = Budget(limits, recorder)
         self.limits = limits
         self.recorder = recorder
-        self.options = options
+        self.options = request.decomposition
         self.findings: list[Finding] = []  # in the order of the chain
         self._numbers = 0
         self._texts: set[str] = set()
@@ -135,6 +118,7 @@ class _Work:
             if not waiting:
                 waiting = self._ask(self.request, number == 1)
             if not waiting:
+                self._fewer()
                 return
             ready = [q for q in waiting if self._met(q)] or waiting[
                 :1
@@ -145,6 +129,12 @@ class _Work:
             waiting = [q for q in waiting if q not in taken]
         if waiting:
             raise LimitReached(f"the limit of {self.limits.rounds} rounds is reached; raise Limits.rounds")
+
+    def _fewer(self) -> None:
+        """Tell the trace where a set length was not reached because nothing more was asked."""
+        if self.options.stop == "fixed":
+            told = f"{len(self.findings)} of {self.options.length} sub-questions were asked; the controller had no more"
+            self.recorder.emit("error", message=told, traceback=None, where="decompose")
 
     def infill(self) -> None:
         """The ends of the chain first, then what is missing between them, as long as something is."""
@@ -329,8 +319,10 @@ class _Work:
         except LimitReached as error:
             cut = cut or str(error)
         except ControllerError as error:
-            cut = cut or str(error)
             self.recorder.emit("error", message=str(error), traceback=None, where="decompose")
+            if cut is None:  # findings alone are no answer: the next mode is tried
+                program = self.toolbox.program() or None
+                return Outcome("failed", facts=facts, evidence=evidence, program=program, error=str(error))
         last = self.findings[-1].fact
         status: Status = "partial" if cut else "done"
         return Outcome(

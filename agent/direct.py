@@ -9,6 +9,7 @@ from ..tools.values import Regions
 from . import steps
 from .budget import Budget
 from .controllers.base import Fact
+from .controllers.starter_requests import asks_beyond
 from .errors import CannotError
 from .events import Recorder
 from .marks import step as mark_step
@@ -27,6 +28,8 @@ def run_direct(request: Request, engine: Engine, recorder: Recorder) -> Outcome:
         raise CannotError("the core MLLM looks at one picture at a time; compare pictures with a program")
     if engine.models.spec("mllm") is None and not engine.models.has("mllm"):
         raise CannotError("no core MLLM fills the role mllm; choose a pack with one (sightline models list)")
+    if request.mark is not None and asks_beyond(request.asked):
+        raise CannotError("the core MLLM is shown the marked part alone, and the question asks for more")
     Budget(request.limits, recorder).check(calls=1)
     made: list[Step] = []
     picture = "IMAGE"

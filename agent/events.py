@@ -10,6 +10,7 @@ language model said is given verbatim under `said`.
 | thought | role (controller, decision maker, refiner, verifier), said, tokens_in, tokens_out, ms, attempt |
 | plan | program (as printed), attempt, ok, errors [{code, line, column, message, suggestion}], demonstrations (ids) |
 | graph | program (index), text (as it ran), nodes [{id, op, lines, cost, name (of an input)}], edges [[from, to]], notes, weights {role: digest} |
+| start | program, name, op, node: a step that a tool now works on |
 | step | program, name, op, node, status, ms, cached, batch, kind, value (as `programs.outputs.to_json`), shown, error, frames, masks (of its regions: `steps.places`) |
 | call | id, tool, arguments, thought: a tool call that a decision maker asked for |
 | observation | id (of the call), name, ok, shown, value, ms, cached, frames, masks |
@@ -36,7 +37,7 @@ from typing import Any, Literal, Protocol, get_args
 from ..tools.values import Image
 
 Kind = Literal[
-    "ask", "mode", "thought", "plan", "graph", "step", "call", "observation", "question", "finding", "fallback",
+    "ask", "mode", "thought", "plan", "graph", "start", "step", "call", "observation", "question", "finding", "fallback",
     "draft", "claim", "verdict", "edit", "error", "answer", "end",
 ]  # fmt: skip
 KINDS: tuple[str, ...] = get_args(Kind)

@@ -13,7 +13,10 @@ from .controllers.base import Fact
 from .steps import regions_in
 
 _EQUALS = re.compile(r"^\s*(?:color|colour|label|text)\s*(?:==|contains)\s*'([^']*)'\s*$")
-_RELATIONS = {"left": "left of", "right": "right of", "nearest": "nearest to"}
+_RELATIONS = {
+    "left": "left of", "right": "right of", "nearest": "nearest to", "edge": "at an edge of", "corner": "in a corner of",
+    **{f"{side} edge": f"at the {side} edge of" for side in ("left", "right", "top", "bottom")},
+}  # fmt: skip
 _ASKS = {"VQA": "question", "ASK": "question", "LIST": "query"}
 
 
@@ -113,10 +116,18 @@ def noun_phrase(step: Step, steps: Mapping[str, Step], mark: str = "") -> str:
             said = f"{held[1]} {said}"
         elif text("where"):
             said = f"{said} where {text('where')}"
-        return f"{kept} {said}" if kept and kept != "all" else said
+        said = f"{kept} {said}" if kept and kept != "all" else said
+        return f"{said} of each {behind('within')}" if isinstance(arguments.get("within"), Name) else said
     if step.op == "RELATE":
         relation = _RELATIONS.get(text("relation"), text("relation"))
         return f"{behind('object')} {relation} {behind('reference')}"
+    if step.op == "PANELS":
+        return "panel"
+    if step.op == "GROUP":
+        return f"{text('by') or 'stack'} of {behind('object')}"
+    if step.op == "HAVING":
+        condition = f" ({text('where')})" if text("where") else ""
+        return f"{behind('object')} with {behind('item')}{condition}"
     if step.op in ("SEGMENT", "SEG"):
         for key in ("box", "object"):
             if isinstance(arguments.get(key), Name):

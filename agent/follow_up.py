@@ -22,6 +22,7 @@ _VERB = re.compile(
 _ONES = re.compile(r"\b(?P<one>ones|one)\b(?! of\b)", re.IGNORECASE)
 _THEY = re.compile(r"\b(?:they|them|those|these)\b", re.IGNORECASE)
 _IT = re.compile(r"\bit\b", re.IGNORECASE)
+_COUNTED = re.compile(r"\bhow many (?=(?:are|were) (?:there|in)\b)", re.IGNORECASE)
 _ARTICLE = re.compile(r"^(?:the|a|an|any|some)\s+", re.IGNORECASE)
 
 
@@ -38,7 +39,8 @@ def standalone(question: str, last: Turn | None) -> str:
         what = _ARTICLE.sub("", (about["what"] or about["bare"] or "").strip())
         if what and not _VERB.search(what):
             return _swapped(last, thing, _ones(what, thing))
-    filled = _IT.sub(f"the {thing}", _THEY.sub(f"the {english_plural(thing)}", _ones(text, thing)), count=1)
+    counted = _COUNTED.sub(f"how many {english_plural(thing)} ", _ones(text, thing))
+    filled = _IT.sub(f"the {thing}", _THEY.sub(f"the {english_plural(thing)}", counted), count=1)
     filled = _AND.sub("", filled)
     if filled == text:
         return ""
@@ -57,6 +59,8 @@ def _swapped(last: Turn, thing: str, what: str) -> str:
     """The last question, asked about something else."""
     asked = last.alone or last.question
     plural = english_plural(thing)
+    if re.search(rf"\b(?:{re.escape(_singular(what))}|{re.escape(_plural(what))})\b", asked, re.IGNORECASE):
+        return ""  # it was spoken of already, so that it is not clear what takes its place
     for old, new in ((plural, _plural(what)), (thing, _singular(what))):
         if re.search(rf"\b{re.escape(old)}\b", asked, re.IGNORECASE):
             swapped = re.sub(rf"\b{re.escape(old)}\b", new, asked, count=1, flags=re.IGNORECASE)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Protocol
 
 from ..errors import SightlineError
+from ..mllm.cutoff import current
 from .budget import Budget
-from .errors import LimitReached
+from .endings import emptiness
+from .errors import LimitReached, Unreachable
 from .events import Recorder
 from .outcome import Outcome
 from .records import Mode, Request, Status
@@ -37,26 +40,34 @@ def climb(
     best: tuple[Mode, Outcome] | None = None
     reasons: list[str] = []
     order = LADDER[start] if fall_back else LADDER[start][:1]
+    alone = False  # there is no language model to ask: what it is needed for is left out
     for number, mode in enumerate(order):
+        if alone and mode != "direct":
+            continue
         try:
             outcome = rungs[mode]()
         except LimitReached as error:
             return _cut_off(mode, best, str(error))
         except SightlineError as error:
+            alone = alone or isinstance(error, Unreachable)
             recorder.emit("error", message=str(error), traceback=None, where=mode)
             outcome = Outcome("failed", error=str(error))
+        if outcome.status == "done" and (empty := emptiness(outcome)):
+            outcome = replace(outcome, status="failed", error=empty)
         if outcome.status != "failed":
             return mode, outcome
         reason = outcome.error or "it came to nothing"
         reasons.append(f"{mode}: {reason}")
         if best is None:
             best = (mode, outcome)
-        if number + 1 < len(order):
+        if number + 1 < len(order) or current().due:
             try:
                 Budget(request.limits, recorder).check()
             except LimitReached as error:
                 return _cut_off(mode, best, str(error))
-            recorder.emit("fallback", **{"from": mode, "to": order[number + 1], "why": reason})
+        if number + 1 < len(order):
+            following = order[-1] if alone else order[number + 1]
+            recorder.emit("fallback", **{"from": mode, "to": following, "why": reason})
     assert best is not None
     mode, first = best
     why = first.error if len(reasons) == 1 else "; ".join(reasons)

@@ -10,6 +10,8 @@ from . import steps
 from .events import Recorder
 from .records import Mark, Request
 
+POINTS = "The person points at "  # how a mark is told to a language model
+
 
 def place(mark: Mark) -> str:
     """Where the mark is, as the planner's requests say it: "(120, 80)" for a click, "[12, 30, 40, 60]" for a box."""
@@ -30,7 +32,7 @@ def describe(request: Request) -> str:
     picture = request.picture_names[request.mark.picture]
     looked = f" It was seen to be: {request.marked}." if request.marked else ""
     said = print_step(step("OBJ0", request.mark, picture))
-    return f"The person points at {place(request.mark)} in {picture}. As a region: {said}.{looked}"
+    return f"{POINTS}{place(request.mark)} in {picture}. As a region: {said}.{looked}"
 
 
 def step(name: str, mark: Mark, picture: str) -> Step:
@@ -45,6 +47,32 @@ def step(name: str, mark: Mark, picture: str) -> Step:
     elif mark.box is not None:
         arguments.append(("box", _numbers(mark.box)))
     return Step(name, "SEGMENT", tuple(arguments))
+
+
+def middle(mark: Mark) -> tuple[float, float] | None:
+    """The first click on the thing, or the middle of the box or mask; None where nothing but minus points are given."""
+    clicks = [(x, y) for x, y, is_object in mark.points if is_object]
+    if clicks:
+        return clicks[0]
+    box = mark.box or (mark.mask.box if mark.mask is not None else None)
+    return None if box is None else ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
+
+
+def covers(mark: Mark) -> str:
+    """FILTER's condition for things that cover the middle of the mark."""
+    x, y = middle(mark) or (0.0, 0.0)
+    return f"left <= {x:g} and right > {x:g} and top <= {y:g} and bottom > {y:g}"
+
+
+def covering_steps(mark: Mark, picture: str) -> list[Step]:
+    """The steps that name the smallest thing that covers the middle of the mark."""
+    found = (("object", Name("BOX0")), ("where", Literal(covers(mark))), ("keep", Literal("smallest")))
+    return [
+        Step("BOX0", "SEG", (("image", Name(picture)),)),
+        Step("OBJ0", "FILTER", found),
+        Step("LIST0", "LABELS", (("object", Name("OBJ0")),)),
+        Step("FINAL_RESULT", "RESULT", (("var", Name("LIST0")),)),
+    ]
 
 
 def _numbers(values: tuple[float, ...] | list[float]) -> ListOf:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..mllm.scenes.schema import Scene, SceneObject
-from ..mllm.scenes.vocabulary import COLORS, KINDS, hypernyms
+from ..mllm.scenes.vocabulary import COLORS, KINDS, SIZES, hypernyms
 from ..tools.models import Models
 from ..tools.names import match
 from ..tools.pack import Pack
@@ -25,6 +25,7 @@ _ANSWERS = ("yes", "no", "one", "two", "on the table", "outdoors", "a person", "
 _KNOWN = tuple(
     "alpha bravo charlie delta echo foxtrot golf hotel india juliet kilo lima mike november".split()
 )
+_ANYTHING = ("thing", "object", "item")
 _STOP = frozenset(
     "a an the is are was were do does did please in of on at this that it there picture image photo".split()
 )
@@ -84,8 +85,13 @@ def is_called(item: SceneObject, name: str) -> bool:
     name = " ".join(name.lower().split()).removeprefix("the ")
     color, _, rest = name.partition(" ")
     color = {"grey": "gray"}.get(color, color)
-    if color in COLORS and rest and item.kind.lower() != name:
-        return item.color == color and is_called(item, rest)
+    if rest and item.kind.lower() != name:
+        if color in COLORS:
+            return item.color == color and is_called(item, rest)
+        if color in SIZES:
+            return item.size == color and is_called(item, rest)
+    if name.removesuffix("s") in _ANYTHING:
+        return True
     kind = item.kind.lower()
     names = {kind, item.category, *(hypernyms(item.kind) if item.kind in KINDS else ())}
     if name in names or any(_plural(n) == name for n in names):

@@ -16,6 +16,7 @@ from .controllers.base import Controller
 from .errors import ControllerError, LimitReached
 from .events import Recorder
 from .outcome import Outcome
+from .planner_data.builder import KIND_OF
 from .prompting import Prompter, said
 from .reading import plain_answer
 from .records import Limits, Request
@@ -23,6 +24,10 @@ from .records import Limits, Request
 if TYPE_CHECKING:
     from .toolbox import Toolbox
 
+_MADE = re.compile(
+    rf"(?:{'|'.join(sorted({*KIND_OF.values(), 'ANSWER'}))})\d+"
+)  # as the toolbox names values
+_UNKNOWN = frozenset({"unknown", "未知", "不知道"})
 _HANDLE = re.compile(r"\b[A-Z][A-Z_]*\d+\b")
 TOOLS = 16  # offered at once, those that the question seems to need first: each is read again in every round
 
@@ -42,9 +47,13 @@ def run_react(
     from .react_loop import Loop
 
     Budget(limits, recorder).check()
-    offered = Prompter(toolbox.engine.registry).tools_for(
-        request.asked, toolbox.tools(), TOOLS, pointed=request.mark is not None
-    )
+    offered = toolbox.tools()
+    if getattr(
+        controller, "told_tools", True
+    ):  # False: it was trained on the tools, and is offered all of them
+        offered = Prompter(toolbox.engine.registry).tools_for(
+            request.asked, offered, TOOLS, pointed=request.mark is not None
+        )
     system = prompts.text("react", handles=", ".join(toolbox.values), rounds=str(limits.rounds))
     asked = f"{said(request)}\n\nHandles:\n{toolbox.handles()}"
     loop = Loop(controller, toolbox, offered, limits, recorder)
@@ -64,7 +73,19 @@ def run_react(
     refused = [e.data["shown"] for e in recorder.events if e.kind == "observation" and not e.data["ok"]]
     if refused and not toolbox.facts:  # words after nothing but failures rest on nothing
         return _outcome(toolbox, loop.thoughts, "failed", "", f"no tool call succeeded: {refused[-1]}")
+    if nothing := _says_nothing(text, toolbox):
+        return _outcome(toolbox, loop.thoughts, "failed", "", nothing)
     return _outcome(toolbox, loop.thoughts, "partial" if loop.cut else "done", text, loop.cut)
+
+
+def _says_nothing(text: str, toolbox: Toolbox) -> str:
+    """Why an answer is none: it is the word unknown, or a handle that names nothing; '' where it is one."""
+    bare = text.strip(" .。`'\"")
+    if bare.lower() in _UNKNOWN:
+        return "the model could not tell from what the tools gave"
+    if _MADE.fullmatch(bare) and bare not in toolbox.values:
+        return f"the model answered with {bare}, which names nothing"
+    return ""
 
 
 def _outcome(toolbox: Toolbox, thoughts: list[str], status: Any, text: str, error: str | None) -> Outcome:

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from .language import language_of
+
 _THINKING = re.compile(r"<(think|thinking|reasoning)>.*?(?:</\1>|\Z)", re.DOTALL | re.IGNORECASE)
 _FENCE = re.compile(r"^\s*(?:```|~~~)")
 _DECORATION = re.compile(r"^\s*(?:>\s*)?(?:(?:[-*•]|\d{1,3}[.)])\s+)?`?")
@@ -170,3 +172,13 @@ def plain_answer(reply: str) -> str:
     if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'`":
         text = text[1:-1]
     return text.strip()
+
+
+_UNREADABLE = re.compile(r"[=\[\](){}<>_\n?？\\]|,\S|\b(\w+(?: \w+)?) \1 \1\b|\b(\w+) (\w+) \2 \3 \2\b")
+
+
+def readable(answer: str, question: str) -> bool:
+    """Whether words that end a run can be an answer: no piece of a program, nothing said over and over, one language."""
+    if not answer.strip() or len(answer) > 300 or _UNREADABLE.search(answer):
+        return False
+    return language_of(question) == "zh" or language_of(answer) != "zh"

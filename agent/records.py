@@ -10,6 +10,7 @@ from ..errors import InputError
 from ..tools.values import Box, Image, Mask, Region, Regions
 
 Mode = Literal["auto", "program", "react", "decompose", "direct"]
+MOST_SUB_QUESTIONS = 64
 Status = Literal[
     "done", "partial", "failed"
 ]  # partial: a limit cut it off, and this is what was known by then
@@ -110,6 +111,47 @@ class Limits:
     seconds: float | None = 120.0
 
 
+@dataclass(frozen=True, slots=True)
+class Decomposition:
+    """How mode "decompose" takes a question apart.
+
+    Args:
+        shape: "chain" answers one sub-question a round; "tree" all of a round whose needs are met, together.
+        stop: "adaptive" ends when the controller asks nothing more; "fixed" asks it for `length` sub-questions in all.
+        length: sub-questions in all where the length is fixed; else the most.
+        pattern: "predict" asks for the next steps from what is known; "infill" answers the first and the last step of the
+            chain and then asks for what is missing between them, each checked against both sides. It ends when nothing is
+            missing, and is always a chain.
+
+    Raises:
+        InputError: another word for one of them, no length, or a fixed length with "infill".
+    """
+
+    shape: Literal["chain", "tree"] = "tree"
+    stop: Literal["adaptive", "fixed"] = "adaptive"
+    length: int = 8
+    pattern: Literal["predict", "infill"] = "predict"
+
+    def __post_init__(self) -> None:
+        for name, allowed in (
+            ("shape", ("chain", "tree")),
+            ("stop", ("adaptive", "fixed")),
+            ("pattern", ("predict", "infill")),
+        ):
+            if getattr(self, name) not in allowed:
+                raise InputError(
+                    f"decomposition: {name} {getattr(self, name)!r} is none of {', '.join(allowed)}"
+                )
+        if not isinstance(self.length, int) or not 1 <= self.length <= MOST_SUB_QUESTIONS:
+            raise InputError(
+                f"decomposition: length {self.length!r} is no number from 1 to {MOST_SUB_QUESTIONS}"
+            )
+        if self.pattern == "infill" and self.stop == "fixed":
+            raise InputError(
+                "decomposition: infill ends when nothing is missing; give a set length to predict"
+            )
+
+
 @dataclass(slots=True)
 class Usage:
     """What an answer cost: tool calls, of them from the cache, language-model calls and tokens, milliseconds."""
@@ -142,6 +184,7 @@ class Request:
     limits: Limits = Limits()
     alone: str = ""
     marked: str = ""
+    decomposition: Decomposition = Decomposition()
 
     @property
     def asked(self) -> str:
@@ -183,7 +226,8 @@ class Answer:
     """What comes back. `text` is the answer after verification, `draft` before it; boxes are in the pictures' pixels.
 
     `grounded` is `text` with the boxes of every entity that was seen behind its mention. `evidence` are the regions that
-    the answer rests on, `claims` the checked claims (JSON, as the trace holds them).
+    the answer rests on, `claims` the checked claims (JSON, as the trace holds them). `falls` says of each mode of the
+    ladder that came to nothing why it did.
     """
 
     status: Status
@@ -199,6 +243,7 @@ class Answer:
     usage: Usage = field(default_factory=Usage)
     trace: str = ""
     error: str | None = None
+    falls: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The fields of `sightline ask --json`."""
@@ -206,5 +251,5 @@ class Answer:
             "status": self.status, "answer": self.text, "grounded": self.grounded, "mode": self.mode,
             "program": self.program, "claims": list(self.claims), "regions": [r.to_json() for r in self.evidence],
             "calls": self.usage.calls, "tokens": self.usage.tokens_in + self.usage.tokens_out,
-            "ms": round(self.usage.ms, 1), "trace": self.trace, "error": self.error,
+            "ms": round(self.usage.ms, 1), "trace": self.trace, "error": self.error, "falls": list(self.falls),
         }  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..programs.automaton import ProgramAutomaton
 from ..tools.registry import Registry, default_registry
@@ -47,7 +47,7 @@ class StarterPlanner:
         texts: list[str] = []
         for start in range(0, len(questions), 32):
             part = questions[start : start + 32]
-            options = (
+            options: dict[str, Any] = (
                 {"logits_processor": [self._constraint.processor(PROGRAM_TOKENS)]} if constrained else {}
             )
             texts += [reply.text for reply in self.answerer.ask(part, 32, PROGRAM_TOKENS, **options)]

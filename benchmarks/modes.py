@@ -26,6 +26,8 @@ from benchmarks.mode_questions import COUNTING, KINDS_ASKED, PER_KIND, ModeQuest
 from sightline.agent.agent import Agent
 from sightline.agent.answering import short
 from sightline.agent.controllers.starter import StarterController
+from sightline.agent.controllers.starter_rounds import divide_prompt, parts_in, round_prompt
+from sightline.agent.language import language_of
 from sightline.agent.oracle import OracleMLLM, Stage, oracle_models
 from sightline.agent.planner_data.evaluate import canonical
 from sightline.agent.planner_data.settings import draw_plainly
@@ -64,12 +66,28 @@ class Remembering(StarterController):
     def prepare(self, questions: Sequence[str], timed: int = 20) -> None:
         """Plan every question in batches; one by one, for the milliseconds, only the first `timed` of them."""
         planner = self._planner(("IMAGE",))
-        new = list(dict.fromkeys(questions))
+        new = [q for q in dict.fromkeys(questions) if ("plan", ("IMAGE",), q) not in self._said]
+        if not new:
+            return
         for question in new[:timed]:
             planner.plan([question])
         spent = median(self._said["plan", ("IMAGE",), q][1] for q in new[:timed])
         texts = planner.planner.plan(new[timed:])
         self._said |= {("plan", ("IMAGE",), q): (t, spent) for q, t in zip(new[timed:], texts, strict=True)}
+
+    def prepare_turns(self, questions: Sequence[str], timed: int = 20) -> None:
+        """What modes react and decompose say first, as `prepare` plans: first rounds, sub-questions, and plans of these."""
+        new = list(dict.fromkeys(questions))
+        self._prepare_said([round_prompt(language_of(q), q, []) for q in new], timed)
+        divided = self._prepare_said([divide_prompt(language_of(q), q) for q in new], timed)
+        self.prepare([part for said in divided for part in parts_in(said)], timed)
+
+    def _prepare_said(self, texts: Sequence[str], timed: int) -> list[str]:
+        said = [self._say([text])[0] for text in texts[:timed]]
+        spent = median(self._said["say", text][1] for text in texts[:timed])
+        rest = super()._say(texts[timed:])
+        self._said |= {("say", t): ([s], spent) for t, s in zip(texts[timed:], rest, strict=True)}
+        return [*said, *rest]
 
     def _planner(self, inputs: tuple[str, ...]) -> Any:
         return _Planner(self, super()._planner(inputs), inputs)
@@ -200,6 +218,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     questions = mode_questions(options.per_kind)[:: options.every]
     memory = Remembering()
     memory.prepare([q.question for q in questions])
+    if {"react", "decompose"} & set(options.modes.split(",")):
+        memory.prepare_turns([q.question for q in questions])
     rows: dict[str, dict[str, list[dict[str, Any]]]] = {}
     for tools in options.tools.split(","):
         agent, pictures = _agent(tools, memory, options.pack, questions)
@@ -217,11 +237,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _agent(
     tools: str, memory: Remembering, pack: str, questions: Sequence[ModeQuestion]
 ) -> tuple[Agent, dict[str, Image]]:
+    pictures: dict[str, Image] = {}
     if tools == "real":
-        pictures = {q.id: Image.from_array(render(q.scene).image) for q in questions}
+        pictures |= {q.id: Image.from_array(render(q.scene).image) for q in questions}
         return Agent(memory, Models.from_pack(pack)), pictures
     stage = Stage()
-    pictures, truths = {}, {}
+    truths: dict[str, dict[str, str]] = {}
     for item in questions:
         pictures[item.id] = _plainly(item.scene)
         stage.add(item.scene, pictures[item.id])

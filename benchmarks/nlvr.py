@@ -73,16 +73,11 @@ def scene_of(row: Mapping[str, Any], size: tuple[int, int]) -> Scene:
             (left + i["x_loc"], i["y_loc"], left + i["x_loc"] + i["size"], i["y_loc"] + i["size"])
             for i in items
         ]
-        if tower:
-            top, bottom = min(b[1] for b in boxes), max(b[3] for b in boxes)
-            objects.append(
-                SceneObject("tower", "container", "gray", "large", (boxes[0][0], top, boxes[0][2], bottom))
-            )
         for item, box in zip(items, boxes, strict=True):
             kind = "block" if tower else item["type"]
             color = _COLORS.get(item["color"].lower(), "gray")
             objects.append(
-                SceneObject(kind, "shape", color, _SIZES.get(item["size"], "medium"), tuple(map(round, box)))  # type: ignore[arg-type]
+                SceneObject(kind, "shape", color, _SIZES.get(item["size"], "medium"), tuple(map(round, box)))
             )
     return Scene(int(row["identifier"].split("-")[0]), *size, tuple(objects))
 
@@ -153,7 +148,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         r["identifier"]: Image.open(options.data / "images" / f"dev-{r['identifier']}-0.png") for r in rows
     }
     memory = Remembering()
-    memory.prepare([FRAME.format(r["sentence"].strip()) for r in rows])
+    if set(options.modes.split(",")) - {"direct"}:
+        memory.prepare([FRAME.format(r["sentence"].strip()) for r in rows])
     found: dict[str, list[dict[str, Any]]] = {}
     for tools in options.tools.split(","):
         agent = _agent(tools, memory, options.pack, rows, pictures)
@@ -197,11 +193,44 @@ def summary(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
             "accuracy": sum(right) / len(right), "low": low, "high": high, "n": len(right),
             "majority": max(labels.values()) / len(right), "outcomes": dict(Counter(r["why"] for r in rows)),
         }  # fmt: skip
+    if {"program real", "program oracle"} <= set(found):
+        report["program by cause"] = causes(found["program real"], found["program oracle"])
+        report["program by construction"] = by_construction(found["program real"])
     if {"program real", "direct real"} <= set(found):
         first, second = ([float(r["right"]) for r in found[n]] for n in ("program real", "direct real"))
         mean, low, high = paired(first, second)
         report["program - direct"] = {"mean": mean, "low": low, "high": high}
     return report
+
+
+def causes(real: Sequence[Mapping[str, Any]], oracle: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """Why answers are wrong: the same plan is wrong on the truth too (planning), or right there (perception)."""
+    truth = {row["id"]: row["right"] for row in oracle}
+    counts = Counter(
+        ("right" if truth[row["id"]] else "right in spite of its plan")
+        if row["right"]
+        else ("perception" if truth[row["id"]] else "planning")
+        for row in real
+    )
+    return dict(counts)
+
+
+CONSTRUCTIONS = {
+    "stacks": ("GROUP(",), "edges": ("edge'", "corner'"), "held in boxes": ("HAVING(",),
+    "on one another": ("relation='on'", "relation='under'"), "counts": ("COUNT(",),
+}  # fmt: skip
+
+
+def by_construction(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
+    """Accuracy by what the plan is made of: the first of CONSTRUCTIONS that it has."""
+    kinds: dict[str, list[float]] = {}
+    for row in rows:
+        plan = row["program"] or ""
+        kind = next(
+            (k for k, marks in CONSTRUCTIONS.items() if any(m in plan for m in marks)), "none of them"
+        )
+        kinds.setdefault(kind, []).append(float(row["right"]))
+    return {k: {"n": len(v), "accuracy": sum(v) / len(v)} for k, v in sorted(kinds.items())}
 
 
 def _write(out: Path, half: str, found: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:

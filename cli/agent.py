@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from ..errors import InputError
 from .console import JOB_FAILED, default_cache, print_json
 from .traces import check_page, write_page
+
+if TYPE_CHECKING:
+    from ..agent.records import Decomposition
 
 _CONTROLLER = typer.Option(
     "starter", "--controller", help="starter (embedded, offline), or a chat model by name, as openai:gpt-4o."
@@ -33,6 +37,15 @@ def ask(
     box: str = _BOX,
     controller: str = _CONTROLLER,
     mode: str = typer.Option("auto", "--mode", help="auto, program, react, decompose or direct."),
+    shape: str = typer.Option(
+        None, "--shape", help="With --mode decompose: tree (what can be asked together is) or chain."
+    ),
+    steps: int = typer.Option(
+        None, "--steps", min=1, help="With --mode decompose: so many sub-questions, not as many as needed."
+    ),
+    pattern: str = typer.Option(
+        None, "--pattern", help="With --mode decompose: predict the next step, or infill between the ends."
+    ),
     pack: str = typer.Option(
         "starter", "--pack", help="starter (photographs), scenes (drawn scenes), standard, or a YAML file."
     ),
@@ -75,12 +88,21 @@ def ask(
     )
     answer: Answer | None = None
     with store, agent:
-        for item in agent.stream(pictures, question, _mark(at, box), mode, verify=not no_verify):
+        for item in agent.stream(
+            pictures,
+            question,
+            _mark(at, box),
+            mode,
+            verify=not no_verify,
+            decomposition=_decomposition(shape, steps, pattern),
+        ):
             if isinstance(item, Answer):
                 answer = item
             elif not as_json:
-                from .telling import tell
+                from .telling import at_work, tell
 
+                if sys.stdout.isatty():  # the next line is written over it
+                    typer.echo(at_work(item), nl=False)
                 tell(item, typer.echo)
         assert answer is not None
         if trace_html is not None:
@@ -91,6 +113,16 @@ def ask(
         _show(answer, store.folder)
     if answer.status == "failed":
         raise typer.Exit(JOB_FAILED)
+
+
+def _decomposition(shape: str | None, steps: int | None, pattern: str | None) -> Decomposition | None:
+    """How to take the question apart; None where nothing is said about it."""
+    from ..agent.records import Decomposition
+
+    given: dict[str, Any] = {key: v for key, v in (("shape", shape), ("pattern", pattern)) if v is not None}
+    if steps is not None:
+        given |= {"stop": "fixed", "length": steps}
+    return Decomposition(**given) if given else None
 
 
 def _show(answer: Any, traces: Path) -> None:

@@ -34,6 +34,12 @@ def start(
     traces: Path | None = typer.Option(
         None, "--traces", help="Where traces are kept (default: beside the cache)."
     ),
+    keep_days: float | None = typer.Option(
+        None,
+        "--keep-days",
+        min=0,
+        help="Delete traces after so many days (default: 30 where others can reach the app; never on this machine alone).",
+    ),
     at_once: int = typer.Option(2, "--at-once", min=1, max=64, help="Questions at work at the same time."),
     line: int = typer.Option(64, "--line", min=1, help="Questions that may wait."),
     quiet: bool = typer.Option(False, "--quiet", help="Print nothing but the address."),
@@ -48,6 +54,7 @@ def start(
         raise InputError("--auth takes NAME:PASSWORD")
     if root is not None and not root.is_dir():
         raise InputError(f"--root {root}: there is no such folder")
+    alone = host in ("127.0.0.1", "localhost", "::1") and not auth
     with tempfile.TemporaryDirectory(prefix="sightline-app-") as folder:
         settings = Settings(
             Path(folder),
@@ -55,7 +62,8 @@ def start(
             controller=controller,
             root=root.resolve() if root else None,
             traces=traces or default_traces(),
-            all_traces=host in ("127.0.0.1", "localhost", "::1") and not auth,
+            all_traces=alone,
+            keep_days=keep_days if keep_days is not None or alone else 30.0,
             cache=default_cache(),
             at_once=at_once,
             line=line,

@@ -18,7 +18,10 @@ _MODEL = typer.Option(
     "", "--model", help="Ask a model instead of reading predictions: starter, or mllm for that of --pack."
 )
 _PACK = typer.Option("scenes", "--pack", help="With --model: which models.")
-_PICTURES = typer.Option(100, "--pictures", help="With --model: how many held-out scenes.")
+_PICTURES = typer.Option(100, "--pictures", help="With --model: how many pictures.")
+_ON = typer.Option(
+    "scenes", "--on", help="With --model: scenes (held out), or a folder of pictures with COCO annotations."
+)
 _VERIFY = typer.Option(False, "--verify", help="With --model: verify each response before it is scored.")
 
 
@@ -45,6 +48,7 @@ def chair(
     model: str = _MODEL,
     pack: str = _PACK,
     pictures: int = _PICTURES,
+    on: str = _ON,
     verify: bool = _VERIFY,
     seed: int = _SEED,
     as_json: bool = _JSON,
@@ -55,10 +59,11 @@ def chair(
     if model:
         from ..agent.verification.live import captions
 
-        _show(captions(_models(model, pack), pictures=pictures, seed=seed, check=verify), as_json)
+        found = captions(_models(model, pack), pictures=pictures, seed=seed, check=verify, on=on)
+        _show(found, as_json)
         return
     if predictions is None or not annotations:
-        raise InputError("give --predictions and --annotations, or --model to ask one about held-out scenes")
+        raise InputError("give --predictions and --annotations, or --model to ask one")
     table = protocol.Synonyms.read(synonyms or _beside(annotations[0], "synonyms.txt", "--synonyms"))
     found = protocol.evaluate(predictions, annotations, table, seed)
     _show(found | {"seed": seed}, as_json)
@@ -77,6 +82,7 @@ def pope(
     model: str = _MODEL,
     pack: str = _PACK,
     pictures: int = _PICTURES,
+    on: str = _ON,
     verify: bool = _VERIFY,
     seed: int = _SEED,
     as_json: bool = _JSON,
@@ -89,11 +95,12 @@ def pope(
 
         if sampling not in ("random", "popular", "adversarial"):
             raise InputError(f"--sampling is random, popular or adversarial, not {sampling!r}")
-        found = live.pope(_models(model, pack), sampling=sampling, pictures=pictures, seed=seed, check=verify)  # type: ignore[arg-type]
+        models = _models(model, pack)
+        found = live.pope(models, sampling=sampling, pictures=pictures, seed=seed, check=verify, on=on)  # type: ignore[arg-type]
         _show(found, as_json)
         return
     if predictions is None or annotations is None:
-        raise InputError("give --predictions and --annotations, or --model to ask one about held-out scenes")
+        raise InputError("give --predictions and --annotations, or --model to ask one")
 
     _show(protocol.evaluate(predictions, annotations, seed) | {"seed": seed}, as_json)
 

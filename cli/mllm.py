@@ -27,8 +27,8 @@ def register(app: typer.Typer) -> None:
 
 def train(
     stage: str = typer.Argument(
-        help="tokenizer, pretrain, instruct or export for the starter; pretrain, instruct or align for public parts; "
-        "segmenter for the starter's segmenter, detector for its detector."
+        help="tokenizer, pretrain, instruct, words, export, pairs or align for the starter; pretrain, instruct or align "
+        "for public parts; segmenter for the starter's segmenter, detector for its detector."
     ),
     config: Path = typer.Option(
         ...,
@@ -50,6 +50,12 @@ def train(
         from ..mllm.stock.__main__ import main as run
 
         raise typer.Exit(run([stage, "--config", str(config), *(["--resume"] if resume else [])]))
+    if stage == "pairs":
+        from ..agent.preferences import PairsPlan, write_starter_pairs
+        from ..mllm.training.options import read_options
+
+        write_starter_pairs(read_options(config, PairsPlan), typer.echo)
+        raise typer.Exit(0)
     from ..mllm.train import main
 
     raise typer.Exit(main([stage, "--config", str(config)]))

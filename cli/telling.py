@@ -17,6 +17,13 @@ def tell(event: Any, line: Line) -> None:
         writer(event.data, line)
 
 
+def at_work(event: Any) -> str:
+    """The step that a tool now works on, for a line that the next one is written over; '' for every other event."""
+    if event.kind != "start":
+        return ""
+    return f"  {event.data['name']:<13} {event.data['op']:<10} ...\r"
+
+
 def _mode(data: Mapping[str, Any], line: Line) -> None:
     line(f"mode {data['chosen']}: {data['why']}")
 

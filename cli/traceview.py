@@ -144,7 +144,9 @@ def _event(kind: str, data: Mapping[str, Any], ms: float, ran: set[str]) -> Rend
         return text(
             f"error{' in ' + str(data['where']) if data.get('where') else ''}: {data.get('message')}", "red"
         )
-    known = ("ask", "mode", "plan", "graph", "step", "draft", "claim", "verdict", "edit", "answer", "end")
+    known = (
+        "ask", "mode", "plan", "graph", "start", "step", "draft", "claim", "verdict", "edit", "answer", "end",
+    )  # fmt: skip
     return None if kind in known else text(f"{kind}: {dict(data)}", most=_MOST)
 
 

@@ -89,3 +89,16 @@ def contrast_with(
     if inputs.get("region_boxes") is not None:
         prepared["region_boxes"] = inputs["region_boxes"]
     return VisualContrast(model, prepared, alpha, beta)
+
+
+def diffused(pixels: Tensor, step: int = 500, seed: int = 0) -> Tensor:
+    """Pictures [N, 3, H, W] in -1..1 as the forward diffusion leaves them at `step` of 1,000: what VCD contrasts with.
+
+    The variances rise from 1e-5 to 5e-3 along a sigmoid, as in Leng et al. 2023; the noise follows from the seed.
+    """
+    if not 0 <= step < 1000:
+        raise InputError(f"diffused: step {step} is outside 0..999")
+    variances = torch.sigmoid(torch.linspace(-6, 6, 1000)) * (5e-3 - 1e-5) + 1e-5
+    kept = float((1 - variances[: step + 1]).prod())
+    noise = torch.randn(pixels.shape, generator=torch.Generator().manual_seed(seed))
+    return (kept**0.5 * pixels + (1 - kept) ** 0.5 * noise).to(pixels.dtype)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ImageError, InputError, SightlineError
+from ..mllm.cutoff import CutOff, current, held
 from ..tools import types
 from ..tools.backends.common import is_out_of_memory
 from ..tools.declaration import Tool
@@ -233,10 +234,19 @@ class Engine:
         return self._role_locks.setdefault(role, threading.Lock())
 
     def compute(self, tool: Tool, args: Sequence[dict[str, Any]]) -> Batch:
-        """Run calls of one tool as one batch; may be called from any thread. Every failure stays with its own call."""
-        with ExitStack() as held:
-            for role in sorted(tool.roles):  # in one order, so that two threads cannot wait for each other
-                held.enter_context(self.role_lock(role))
+        """Run calls of one tool as one batch; may be called from any thread. Every failure stays with its own call.
+
+        Where the cut-off in force (`mllm.cutoff`) comes first, every call fails with it.
+        """
+        with ExitStack() as locks:
+            try:
+                current().check()
+                for role in sorted(
+                    tool.roles
+                ):  # in one order, so that two threads cannot wait for each other
+                    locks.enter_context(held(self.role_lock(role)))
+            except CutOff as error:
+                return Batch([error] * len(args), [True] * len(args), 0.0)
             started = time.perf_counter()
             results, trusted = self._results(tool, args)
             ms = (time.perf_counter() - started) * 1e3
@@ -254,6 +264,8 @@ class Engine:
         except Exception as error:
             failure = error
         if failure is not None:  # handled out here, so that nothing holds on to the failed call's frames
+            if isinstance(failure, CutOff):
+                return [failure] * len(args), [True] * len(args)
             if len(args) == 1:
                 return self._recover(tool, args[0], failure)
             let_go(failure)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,9 +16,9 @@ from ..errors import SightlineError, ToolError
 from ..tools.declaration import Tool
 from ..tools.values import Regions
 from .broadcast import Broadcast, fit
-from .graph import INPUT, Items, Node, Operand, Ref
+from .graph import INPUT, Items, Line, Node, Operand, Ref
 from .optimise import truth
-from .results import CACHED, DONE, FAILED, SKIPPED, ProgramResult, StepError, StepReport
+from .results import CACHED, DONE, FAILED, SKIPPED, ProgramResult, StepError, StepReport, Watch
 from .template import Template, constant
 
 UNSEEN, WAITING, READY, KNOWN, BROKEN, BLOCKED = range(6)  # BLOCKED: something it needs is broken
@@ -47,6 +47,7 @@ class Instance:
     store: Callable[[str, Any], None] | None = None
     observe: bool = False  # compute every live step, for a run whose steps will be looked at
     models: Any = None
+    watch: Watch | None = None
     keys: list[str] = field(init=False)
     state: list[int] = field(init=False)
     values: list[Any] = field(init=False)
@@ -60,6 +61,9 @@ class Instance:
     _broadcasts: dict[int, Broadcast] = field(default_factory=dict)
     _untrusted: set[int] = field(default_factory=set)  # made by a fallback, or from something that was
     _open: int = 0
+    _begun: list[int] = field(default_factory=list)  # nodes, and those that are settled: to be told
+    _settled: list[int] = field(default_factory=list)
+    _told: set[tuple[str, int, str]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         size = len(self.template.plan.nodes)
@@ -128,6 +132,7 @@ class Instance:
         except (SightlineError, ValueError, KeyError, TypeError):  # a damaged entry counts as absent
             return False
         self.values[node], self.cached[node], self.state[node] = value, True, KNOWN
+        self._settled.append(node)
         return True
 
     def _run_ready(self, ready: list[int]) -> None:
@@ -257,6 +262,7 @@ class Instance:
             except Exception as error:  # a picture whose pixels prove unreadable when they are to be kept
                 state, value = BROKEN, error
         self.state[node] = state
+        self._settled.append(node)
         self._open -= 1
         if state == BROKEN:
             self.errors[node] = value
@@ -275,11 +281,59 @@ class Instance:
 
     # -- report -----------------------------------------------------------------------------------------------
 
+    def began(self, node: int) -> None:
+        """A worker takes up a call of the node."""
+        if self.watch is not None:
+            self._begun.append(node)
+
+    def tell(self) -> None:
+        """Tell who watches what began and what was settled since; not from within a step, whose errors are its own."""
+        if self.watch is None:
+            return
+        begun, self._begun = self._begun, []
+        settled, self._settled = self._settled, []
+        for index, lines in enumerate(self.template.plan.lines):
+            for line in lines:
+                name, op = line.step.name, line.step.op
+                if any(node in begun for node in (line.node, *line.behind)) and self._first(
+                    "began", index, name
+                ):
+                    self.watch.started(index, name, op)
+            if any(line.node in settled for line in lines):
+                _, broken = self._failures(index)
+                for line in lines:
+                    if line.node in settled and self._first("settled", index, line.step.name):
+                        self.watch.finished(index, self._step(line, broken))
+
+    def _first(self, what: str, index: int, name: str) -> bool:
+        """Whether this was not told before."""
+        before = len(self._told)
+        self._told.add((what, index, name))
+        return len(self._told) > before
+
     def report(self) -> tuple[ProgramResult, ...]:
         """What became of every program, step by step."""
-        return tuple(self._report(index) for index in range(len(self.template.plan.programs)))
+        self.tell()
+        results = tuple(self._report(index) for index in range(len(self.template.plan.programs)))
+        if self.watch is not None:
+            for index, result in enumerate(results):
+                for step in result.steps:
+                    if self._first("settled", index, step.name):
+                        self.watch.finished(index, step)
+        return results
 
     def _report(self, index: int) -> ProgramResult:
+        plan = self.template.plan
+        errors, broken = self._failures(index)
+        steps = tuple(self._step(line, broken) for line in plan.lines[index])
+        result = plan.results[index]
+        ok = self.state[result] == KNOWN
+        return ProgramResult(DONE if ok else FAILED, self.values[result], steps, tuple(errors))
+
+    def _failures(self, index: int) -> tuple[list[StepError], dict[int, str]]:
+        """The errors that a program's result depends on, and their messages by node."""
+        if not self.errors:
+            return [], {}
         plan = self.template.plan
         names: dict[int, str] = {}
         for line in plan.lines[index]:
@@ -294,33 +348,30 @@ class Instance:
                 step_error = describe(error, name, plan.nodes[node].op, names)
                 errors.append(step_error)
                 broken[node] = step_error.message
-        steps = []
-        for line in plan.lines[index]:
-            state = self.state[line.node]
-            nodes = (*line.behind, line.node) if state != UNSEEN else (line.node,)
-            cached = state == KNOWN and any(self.cached[n] for n in nodes)
-            message = next((broken[n] for n in nodes if n in broken), None)
-            if message is not None:
-                status = FAILED
-            elif state == KNOWN:
-                status = CACHED if cached else DONE
-            else:
-                status = SKIPPED
-            steps.append(
-                StepReport(
-                    line.step.name,
-                    line.step.op,
-                    status,
-                    sum(self.ms[n] for n in nodes),
-                    cached,
-                    max(self.batch[n] for n in nodes),
-                    self.values[line.node],
-                    message,
-                )
-            )
-        result = plan.results[index]
-        ok = self.state[result] == KNOWN
-        return ProgramResult(DONE if ok else FAILED, self.values[result], tuple(steps), tuple(errors))
+        return errors, broken
+
+    def _step(self, line: Line, broken: Mapping[int, str]) -> StepReport:
+        """What became of one line of a program."""
+        state = self.state[line.node]
+        nodes = (*line.behind, line.node) if state != UNSEEN else (line.node,)
+        cached = state == KNOWN and any(self.cached[n] for n in nodes)
+        message = next((broken[n] for n in nodes if n in broken), None)
+        if message is not None:
+            status = FAILED
+        elif state == KNOWN:
+            status = CACHED if cached else DONE
+        else:
+            status = SKIPPED
+        return StepReport(
+            line.step.name,
+            line.step.op,
+            status,
+            sum(self.ms[n] for n in nodes),
+            cached,
+            max(self.batch[n] for n in nodes),
+            self.values[line.node],
+            message,
+        )
 
     def _reachable(self, root: int) -> set[int]:
         seen: set[int] = set()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from ..tools.values import Image, Mask, Region, Regions
 
@@ -52,6 +52,17 @@ class StepReport:
             "batch": self.batch,
         }
         return data | ({"error": self.error} if self.error else {})
+
+
+class Watch(Protocol):
+    """Who is told of a job's steps while it runs, on the thread that runs the engine. `program` is the place in the job.
+
+    A step that no model works on is only told as finished; one that is skipped, when its job is done.
+    """
+
+    def started(self, program: int, step: str, op: str) -> None: ...
+
+    def finished(self, program: int, report: StepReport) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)

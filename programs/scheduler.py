@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import itertools
 import os
 import time
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ..tools.declaration import Tool
 from ..tools.values import Image
 from .instance import Call, Instance, describe
-from .results import JobResult
+from .results import JobResult, Watch
 from .syntax import Program
 
 if TYPE_CHECKING:
@@ -25,11 +26,15 @@ PIXELS_IN_FLIGHT = 128_000_000  # 384 MB of RGB
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Programs to run on one set of inputs (name -> path, Image, Regions or a list); `key` names it in the results."""
+    """Programs to run on one set of inputs (name -> path, Image, Regions or a list); `key` names it in the results.
+
+    `watch` is told of its steps as they start and finish.
+    """
 
     key: Any
     programs: tuple[Program, ...]
     inputs: Mapping[str, Any]
+    watch: Watch | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +128,7 @@ class Stream:
             store=cache.put if cache else None,
             observe=self.observe,
             models=engine.models,
+            watch=job.watch,
         )
         if cache is not None:
             wanted = [key for key, keep in zip(instance.keys, template.cacheable, strict=True) if keep]
@@ -132,6 +138,7 @@ class Stream:
         # every picture that the plan makes is held until its job is done
         self.pixels[number] = sum(_pixels(value) for value in inputs.values()) * (1 + template.pictures)
         instance.start()
+        instance.tell()
         self._run_inline()
         yield from self._harvest()
 
@@ -145,20 +152,30 @@ class Stream:
     def _run_inline(self) -> None:
         while self.inline:
             tool, call = self.inline.popleft()
+            call.instance.began(call.node)
+            call.instance.tell()
             self.engine.compute(tool, [call.args]).hand_out([call])
+            call.instance.tell()
 
     def _work(self, models: ThreadPoolExecutor) -> bool:
         """Start batches while a worker and a model are free, then wait for one to end; False if there was nothing to do."""
         while len(self.flying) < self.engine.workers and (tool := self._next_tool()) is not None:
             queue = self.queues[tool.name]
             calls = [queue.popleft() for _ in range(min(len(queue), self.engine.batch_limit(tool)))]
-            future = models.submit(self.engine.compute, tool, [call.args for call in calls])
+            for call in calls:
+                call.instance.began(call.node)
+                call.instance.tell()
+            # in a copy of the context, so that a cut-off in force here (`mllm.cutoff`) holds there too
+            context = contextvars.copy_context()
+            future = models.submit(context.run, self.engine.compute, tool, [call.args for call in calls])
             self.flying[future] = (tool, calls)
         if not self.flying:
             return False
         for future in wait(self.flying, return_when=FIRST_COMPLETED).done:
             _, calls = self.flying.pop(future)
             future.result().hand_out(calls)
+            for call in calls:
+                call.instance.tell()
             self._run_inline()
         return True
 

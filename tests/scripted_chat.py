@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -85,8 +85,11 @@ class Server:
 
 
 @contextmanager
-def replaying(*script: tuple[int, dict[str, str], Any] | dict[str, Any]) -> Iterator[Server]:
-    """A server on loopback that answers POSTs with the script's (status, headers, body), or 200 and a body, in turn."""
+def replaying(*script: Any) -> Iterator[Server]:
+    """A server on loopback that answers POSTs with the script's (status, headers, body), or 200 and a body, in turn.
+
+    A line may be a function that gives one, once it has waited.
+    """
     lines = iter(script)
 
     class Handler(BaseHTTPRequestHandler):
@@ -98,6 +101,8 @@ def replaying(*script: tuple[int, dict[str, str], Any] | dict[str, Any]) -> Iter
             told.requests.append(json.loads(self.rfile.read(length)))
             told.headers.append({name.lower(): value for name, value in self.headers.items()})
             line = next(lines, (500, {}, {"error": {"message": "the script is at its end"}}))
+            if callable(line):
+                line = line()
             status, headers, body = line if isinstance(line, tuple) else (200, {}, line)
             self._send(status, headers, body)
 
@@ -109,7 +114,8 @@ def replaying(*script: tuple[int, dict[str, str], Any] | dict[str, Any]) -> Iter
                 self.send_header(name, value)
             self.send_header("Content-Length", str(len(raw)))
             self.end_headers()
-            self.wfile.write(raw)
+            with suppress(BrokenPipeError, ConnectionResetError):  # a client that did not wait
+                self.wfile.write(raw)
 
         def log_message(self, *arguments: Any) -> None:
             pass

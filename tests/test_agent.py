@@ -58,7 +58,8 @@ def test_a_question_is_answered_with_its_evidence_and_trace() -> None:
     assert answer.usage.calls == 2 and answer.usage.model_calls == 2 and answer.usage.tokens_in == 18
     events = store.traces[answer.trace]
     assert kinds(events) == [
-        "ask", "mode", "thought", "plan", "graph", "step", "step", "step", "thought", "draft", "answer", "end",
+        "ask", "mode", "thought", "plan", "graph", "start", "step", "start", "step", "step", "thought", "draft", "answer",
+        "end",
     ]  # fmt: skip
     assert set(kinds(events)) <= set(KINDS)
     json.dumps([event.to_json() for event in events])
@@ -283,6 +284,8 @@ def test_a_stream_that_nobody_reads_stops_the_work() -> None:
         ({"pictures": []}, "no picture is given"),
         ({"pictures": 7}, "a int is no picture"),
         ({"pictures": np.zeros((4, 4), np.uint8)}, "RGB"),
+        ({"pictures": np.zeros((4, 4, 3))}, "array of float64 is no picture; give uint8"),
+        ({"question": "??"}, "has no words"),
     ],
 )
 def test_what_cannot_be_used_is_refused_in_one_line(arguments: dict[str, object], message: str) -> None:

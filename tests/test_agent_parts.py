@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from agent_fakes import COUNT, DOGS, ScriptedController, picture, staged, thing
 
@@ -11,7 +12,7 @@ from sightline.agent.answering import agrees, ground, short
 from sightline.agent.asking import new_trace_id
 from sightline.agent.budget import Budget, usage_of
 from sightline.agent.choice import choose
-from sightline.agent.controllers.starter import read_claim
+from sightline.agent.controllers.starter import read_claim, well_worded
 from sightline.agent.controllers.starter_requests import mend, said_for_planning, translated
 from sightline.agent.errors import CannotError, LimitReached
 from sightline.agent.events import Recorder
@@ -19,6 +20,7 @@ from sightline.agent.evidence import groups, references
 from sightline.agent.follow_up import standalone
 from sightline.agent.language import chinese_things, in_language, language_of, nouns_in
 from sightline.agent.program_mode import outcome_of
+from sightline.agent.reading import readable
 from sightline.agent.records import Limits, Mark, Request
 from sightline.agent.sessions import Sessions, Turn
 from sightline.agent.steps import check, run_recorded
@@ -157,6 +159,16 @@ def test_marks_become_words_and_steps() -> None:
         ("它在公交车的左边吗？", "狗在公交车的左边吗？"),
         ("像这样的有几个？", "狗有几个？"),
         ("How many cats are there?", "How many cats are there?"),
+        ("HOW MANY CATS ARE THERE", "how many cats are there"),
+        ("How many of these are there?", "how many dogs are there?"),
+        ("How many things of this kind do you see?", "how many dogs do you see?"),
+        ("Count the things like this one.", "count the dogs."),
+        ("Is this a cat?", "is there a cat?"),
+        ("is it an animal", "is there an animal?"),
+        ("Is it a red one?", "is the dog a red one?"),
+        ("这是猫吗？", "图中有猫吗？"),
+        ("这是不是一只猫？", "图中有猫吗？"),
+        ("它是红色的吗？", "狗是红色的吗？"),
     ],
 )
 def test_the_starter_is_asked_about_marks_in_forms_that_it_knows(question: str, asked: str) -> None:
@@ -184,6 +196,88 @@ def test_a_marked_thing_takes_the_place_of_its_name_in_the_plan() -> None:
         mend(Program.parse(plan.replace("'dog'", "'fox'")), asked)
     with pytest.raises(CannotError, match="say what to look for"):
         said_for_planning(Request("how many like this?", (IMAGE,), Mark(points=((1, 1, True),))))
+
+
+def test_a_marked_thing_is_named_by_what_covers_it() -> None:
+    """The starter plans a look at the cut-out; the detector's name for what lies there is the better answer."""
+    plan = Program.parse(
+        "OBJ0=SEGMENT(image=IMAGE,point=[35,40])\nIMAGE0=CROP(image=IMAGE,box=OBJ0)\n"
+        "ANSWER0=VQA(image=IMAGE0,question='what is this?')\nFINAL_RESULT=RESULT(var=ANSWER0)"
+    )
+    engine = Engine(staged((IMAGE, DOGS)))
+    for mark, name in (
+        (Mark(points=((35, 40, True),)), "dog"),
+        (Mark(box=(41, 3, 59, 17)), "cat"),
+        (Mark(mask=Mask.from_array(np.eye(20, dtype=bool))), "dog"),
+    ):
+        request = Request("what is this?", (IMAGE,), mark, marked=name)
+        mended = mend(plan, said_for_planning(request))
+        result = run_recorded(engine, check(engine, mended, request.inputs), request.inputs, Recorder("t"))
+        assert result.value == [name]
+    unseen = Request("what is this?", (IMAGE,), Mark(points=((63, 63, True),)))
+    assert mend(plan, said_for_planning(unseen)) is plan  # nobody could name it: the look stands
+    with pytest.raises(CannotError, match="does not look"):
+        mend(
+            Program.parse("BOX0=LOC(image=IMAGE,object='x')\nFINAL_RESULT=RESULT(var=BOX0)"),
+            said_for_planning(request),
+        )
+
+
+def test_what_kind_a_marked_thing_is_is_told_by_what_covers_it() -> None:
+    plan = "BOX0=LOC(image=IMAGE,object='{0}')\nANSWER0=COUNT(box=BOX0)\nFINAL_RESULT=RESULT(var=ANSWER0)"
+    engine = Engine(staged((IMAGE, DOGS)))
+    request = Request("is this a dog?", (IMAGE,), Mark(points=((10, 10, True),)))
+    for kind, number in (("dog", 1), ("cat", 0)):
+        mended = mend(Program.parse(plan.format(kind)), said_for_planning(request))
+        result = run_recorded(engine, check(engine, mended, request.inputs), request.inputs, Recorder("t"))
+        assert result.value == number
+    with pytest.raises(CannotError, match="does not look for"):
+        mend(Program.parse("ANSWER0=CAPTION(image=IMAGE)\nF=RESULT(var=ANSWER0)"), said_for_planning(request))
+    with pytest.raises(CannotError, match="400 characters at most"):
+        said_for_planning(Request("How many dogs? " * 40, (IMAGE,)))
+
+
+@pytest.mark.parametrize(
+    ("answer", "question", "fits"),
+    [
+        ("2", "How many?", True),
+        ("yes", "Is there a dog?", True),
+        ("The sign says STOP.", "What does it say?", True),
+        ("有2只狗", "有几只狗？", True),
+        ("Image=Images,box=[22,91, 6", "Is this a cat?", False),
+        ("是的，图中 dog a dog a dog?", "Is this a dog?", False),
+        ("No,0 found.", "What is this?", False),
+        ("a dog a dog a", "What is this?", False),
+        ("", "What is this?", False),
+    ],
+)
+def test_the_starters_last_words_are_an_answer_or_none(answer: str, question: str, fits: bool) -> None:
+    assert readable(answer, question) == fits
+
+
+def test_a_caption_for_a_chinese_question_is_asked_for_in_chinese() -> None:
+    plan = "ANSWER0=CAPTION(image=IMAGE)\nFINAL_RESULT=RESULT(var=ANSWER0)"
+    assert (
+        "VQA(image=IMAGE,question='描述这张图片。')" in translated(Program.parse(plan), "图里有什么？").text
+    )
+    assert "CAPTION" in translated(Program.parse(plan), "What do you see?").text
+
+
+def test_a_starters_wording_is_a_sentence_that_names_each_thing_once() -> None:
+    assert well_worded("There are 2 dogs in the picture.", ["dog"], "en")
+    assert well_worded("Yes, the dog is left of the red bus.", ["dog", "red bus"], "en")
+    assert well_worded("图中有2只猫头鹰。", ["猫头鹰"], "zh") and well_worded(
+        "猫在猫头鹰的左边。", ["猫", "猫头鹰"], "zh"
+    )
+    for said, names in (
+        ("Yes, the dog are the dog is left of the cat.", ["dog", "cat"]),
+        ("Yes, many red dog is here.", ["red dog"]),
+        ("Yes, dog')\nFINAL_RESULT=RESULT(var=ANSWER0)", ["dog"]),
+        ("Yes, it above the tree.", ["yo-yo", "tree"]),
+    ):
+        assert not well_worded(said, names, "en")
+    assert not well_worded("不，图中没有几个白色的衬衫。", ["白色的衬衫"], "zh")
+    assert not well_worded("图中一 2云朵。", ["云朵"], "zh")
 
 
 def test_chinese_names_are_put_into_english_by_the_dictionary() -> None:
@@ -221,6 +315,9 @@ def test_the_thing_at_a_mark_is_named_before_planning() -> None:
         ("How many dogs are there?", "and the red ones?", "How many red dogs are there?"),
         ("How many dogs are there?", "what color is it?", "what color is the dog?"),
         ("How many dogs are there?", "are they brown?", "are the dogs brown?"),
+        ("How many dogs are there?", "and how many of them are red?", "how many of the dogs are red?"),
+        ("Are the dogs left of the cat?", "and the cat?", ""),
+        ("Are the dogs red?", "how many are there in total?", "how many dogs are there in total?"),
         ("Is there a dog?", "and an owl?", "Is there an owl?"),
         ("How many dogs are there?", "Is there a bus?", ""),
         ("有几只狗？", "那猫呢？", "有几只猫？"),

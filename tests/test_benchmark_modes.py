@@ -7,10 +7,14 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from benchmarks.chinese import PAGES, comes_to, right
 from benchmarks.mode_questions import KINDS_ASKED, mode_questions
-from benchmarks.modes import said
+from benchmarks.modes import Remembering, said
 from benchmarks.nlvr import SPLIT, halves, read, scene_of
+from sightline.agent.controllers.starter import StarterController
+from sightline.agent.controllers.starter_rounds import divide_prompt, round_prompt
 from sightline.agent.oracle import Stage, oracle_models
 from sightline.agent.planner_data.settings import draw_plainly
 from sightline.agent.records import Answer
@@ -44,6 +48,23 @@ def test_answers_come_to_what_the_truth_is() -> None:
     assert said(answer("The bus is red."), "blue") == "red"
     assert said(answer("TWO"), "TWO") == "two"
     assert said(answer("2 dogs and 3 cats"), "2") == "2 dogs and 3 cats"
+
+
+def test_what_is_said_first_is_said_in_batches_and_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    batches: list[int] = []
+
+    def say(self: StarterController, texts: list[str]) -> list[str]:
+        batches.append(len(texts))
+        return ["none"] * len(texts)
+
+    monkeypatch.setattr(StarterController, "_say", say)
+    memory = Remembering()
+    memory.prepare_turns(["Is it one?", "Is it two?", "Is it three?"], timed=1)
+    assert batches == [1, 2, 1, 2], "the first alone, for its time, the others together"
+    memory.saved_ms = 0.0
+    for prompt in (round_prompt("en", "Is it three?", []), divide_prompt("en", "Is it one?")):
+        assert memory._say([prompt]) == ["none"]
+    assert batches == [1, 2, 1, 2] and memory.saved_ms > 0
 
 
 def test_chinese_pages_hold_sixty_questions() -> None:

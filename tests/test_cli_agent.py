@@ -73,6 +73,8 @@ def test_ask_as_json_has_the_promised_fields(photo: Path) -> None:
         (["{photo}", "q?", "--at", "here"], "is not 2 numbers"),
         (["{photo}", "q?", "--length", "long"], "--length"),
         (["{photo}", "q?", "--mode", "guess"], "mode 'guess'"),
+        (["{photo}", "q?", "--shape", "chain"], "is for mode 'decompose'"),
+        (["{photo}", "q?", "--mode", "decompose", "--shape", "ring"], "none of chain, tree"),
         (["{photo}", "q?", "--at", "900,1"], "outside the picture"),
     ],
 )

@@ -17,7 +17,7 @@ from sightline.agent.controllers.base import Fact
 from sightline.agent.controllers.endpoint import serving
 from sightline.agent.controllers.named import controller
 from sightline.agent.controllers.starter import StarterController
-from sightline.agent.controllers.starter_chat import retold, turn
+from sightline.agent.controllers.starter_chat import called, turn
 from sightline.agent.controllers.starter_served import StarterServed, request_in
 from sightline.agent.errors import ControllerError
 from sightline.agent.program_mode import run_program
@@ -91,14 +91,11 @@ def test_the_other_verbs_over_http(address: str, starter: StarterController) -> 
 
 
 @pytest.mark.parametrize(
-    "said_first",
-    ["Thought: I have to find the dog. Action: LOC(image=IMAGE,object='dog')", "Action: COUNT(box=BOX0)",
-     "Thought: Two. Action: SEGMENT(image=LEFT,point=[12,30])"],
-)  # fmt: skip
-def test_a_turn_is_told_again_from_what_travels(said_first: str) -> None:
-    message = turn(said_first, set(), "c")
-    message.additional_kwargs.clear()
-    assert retold(message) == said_first
+    "action", ["LOC(image=IMAGE,object='dog')", "COUNT(box=BOX0)", "SEGMENT(image=LEFT,point=[12,30])"]
+)
+def test_a_call_is_told_again_from_what_travels(action: str) -> None:
+    (call,) = turn(f"Thought: Look. Action: {action}", set(), "c").tool_calls
+    assert called(call["name"], call["args"]) == action
 
 
 @pytest.mark.parametrize(

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from agent_desk import Desk, thing
+from agent_fakes import COUNT, DOGS, ScriptedController, picture, staged
 from scripted_chat import ScriptedChat
 
+from sightline.agent.agent import Agent
+from sightline.agent.controllers.base import Fact, SubQuestion
 from sightline.agent.controllers.chat import ChatController
 from sightline.agent.decompose import Decomposition, agree, run_decompose
 from sightline.agent.errors import ControllerError
+from sightline.agent.events import Event, Recorder
 from sightline.agent.outcome import Outcome
-from sightline.agent.records import Limits
+from sightline.agent.records import Answer, Limits, Request
+from sightline.errors import InputError
 
 
 def asks(*questions: dict[str, Any]) -> str:
@@ -119,8 +125,23 @@ def test_it_stops_when_the_evidence_suffices_or_at_the_set_length() -> None:
     assert len(outcome.facts) == 1
     desk = Desk("How many dogs are there?")
     script = [part for n in range(3) for part in (more[n], count("dog"))]
-    outcome, _ = decompose(desk, *script, "two", stop="fixed", length=3)
+    outcome, model = decompose(desk, *script, "two", stop="fixed", length=3)
     assert len(outcome.facts) == 3 and outcome.status == "done"
+    told = [str(asked[0].text) for asked in model.asked if "You split a question" in str(asked[0].text)]
+    assert ["Exactly 3 sub-questions" in told[0], "Exactly 1 sub-question," in told[2]] == [True, True]
+    desk = Desk("How many dogs are there?")
+    outcome, _ = decompose(desk, more[0], count("dog"), ENOUGH, "two", stop="fixed", length=3)
+    assert outcome.status == "done" and "1 of 3 sub-questions" in desk.events("error")[0]["message"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"shape": "ring"}, "shape 'ring' is none of chain, tree"), ({"length": 0}, "from 1 to 64"),
+     ({"pattern": "infill", "stop": "fixed"}, "nothing is missing"), ({"stop": "soon"}, "adaptive, fixed")],
+)  # fmt: skip
+def test_a_decomposition_that_cannot_be_is_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Decomposition(**options)
 
 
 def test_a_question_that_is_simple_is_its_own_sub_question() -> None:
@@ -218,3 +239,48 @@ def test_words_in_the_picture_reach_no_plan() -> None:
 )  # fmt: skip
 def test_agreement_of_short_answers(one: str, other: str, same: bool) -> None:
     assert agree(one, other) is same
+
+
+class Dividing(ScriptedController):
+    """Splits into as many countings as it is asked for; keeps what it was told of the decomposition."""
+
+    def divide(self, request: Request, known: Sequence[Fact], recorder: Recorder) -> list[SubQuestion]:
+        self.asked.append(request)
+        things = ("dog", "cat", "bus")
+        return [SubQuestion(f"q{n}", f"count {name}") for n, name in enumerate(things)][len(known) :]
+
+
+def counting() -> Dividing:
+    return Dividing({f"count {name}": COUNT.format(name) for name in ("dog", "cat", "bus")})
+
+
+@pytest.mark.parametrize(
+    ("decomposition", "facts", "rounds"),
+    [(None, 3, 2), (Decomposition(shape="chain"), 3, 2), (Decomposition(stop="fixed", length=2), 2, 1),
+     (Decomposition(pattern="infill"), 2, 2)],
+)  # fmt: skip
+def test_the_agent_takes_a_question_apart_as_it_is_told(
+    decomposition: Decomposition | None, facts: int, rounds: int
+) -> None:
+    image, controller = picture(), counting()
+    with Agent(controller, staged((image, DOGS))) as agent:
+        *events, answer = agent.stream(
+            image, "Count all.", mode="decompose", verify=False, decomposition=decomposition
+        )
+    assert isinstance(answer, Answer) and answer.status == "done"
+    found = [event for event in events if isinstance(event, Event) and event.kind == "finding"]
+    assert len(found) == facts
+    divided = [request for request in controller.asked if request.question.startswith("Count all.")]
+    assert len(divided) >= rounds and all(
+        r.decomposition == (decomposition or Decomposition()) for r in divided
+    )
+    (asked,) = (event for event in events if isinstance(event, Event) and event.kind == "ask")
+    assert asked.data["options"]["decomposition"]["shape"] == (decomposition or Decomposition()).shape
+
+
+def test_a_decomposition_without_its_mode_is_refused() -> None:
+    with (
+        Agent(counting(), staged((picture(), DOGS))) as agent,
+        pytest.raises(InputError, match="mode 'decompose'"),
+    ):
+        agent.ask(picture(), "Count all.", decomposition=Decomposition(shape="chain"))

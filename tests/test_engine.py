@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sightline.programs.cache import BlobMissing, ResultCache, _patiently
+from sightline.programs.cache import BlobMissing, ResultCache, patiently
 from sightline.programs.engine import PLANS_KEPT, Engine, Job, Policy
 from sightline.programs.recovery import let_go
 from sightline.programs.syntax import Program, ProgramError
@@ -518,9 +518,9 @@ def test_a_database_that_another_process_holds_is_waited_for() -> None:
             raise sqlite3.OperationalError(problem)
         return "done"
 
-    assert _patiently(action) == "done"
+    assert patiently(action) == "done"
     with pytest.raises(sqlite3.OperationalError, match="disk"):
-        _patiently(action)
+        patiently(action)
 
 
 def test_plans_kept_are_bounded(engine_parts: Any) -> None:

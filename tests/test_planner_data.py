@@ -14,6 +14,7 @@ from sightline.agent.planner_data import FAMILIES, SPLITS, PlannerExample, plann
 from sightline.agent.planner_data import __main__ as command
 from sightline.agent.planner_data import evaluate as evaluation
 from sightline.agent.planner_data.evaluate import Judge, canonical, evaluate_planner
+from sightline.agent.planner_data.groups import THINGS
 from sightline.agent.planner_data.invented import invented_chinese, invented_word
 from sightline.agent.planner_data.lexicon import (
     NounSampler,
@@ -26,7 +27,7 @@ from sightline.agent.planner_data.lexicon import (
     words,
 )
 from sightline.agent.planner_data.patterns import compile_pattern, render
-from sightline.agent.planner_data.phrasebook import phrasebook
+from sightline.agent.planner_data.phrasebook import phrasebook, surfaces
 from sightline.errors import InputError
 from sightline.programs.checker import check
 from sightline.programs.syntax import Program
@@ -77,7 +78,7 @@ def test_the_noun_split_is_the_same_on_every_machine():
 
 def test_every_pattern_of_every_family_gives_a_canonical_checked_program(registry):
     rng, book = random.Random(5), phrasebook()
-    referents = stream._referents(False)
+    referents = stream.referents(False)
     for family in FAMILIES:
         for language in ("en", "zh"):
             for held_out in (False, True):
@@ -333,6 +334,7 @@ def test_only_training_invents_names():
     assert stream.INVENTED_SHARE > 0.2
     seen = {noun.english for noun in chinese_nouns()} | {n.english for n in chinese_unknown(False)}
     allowed = seen | set(english_nouns(False)) | set(everyday_nouns()) | set(words()["text_things"])
+    allowed |= {row[0] for table in THINGS for rows in surfaces()[table].values() for row in rows}
     adjectives = set(words()["adjectives"])
     for example in some("test_seen", 400):
         for noun in example.nouns:

@@ -10,7 +10,7 @@ from scripted_chat import PlainChat, ScriptedChat, calls
 from sightline.agent.controllers.chat import ChatController
 from sightline.agent.errors import ControllerError
 from sightline.agent.outcome import Outcome
-from sightline.agent.react import run_react
+from sightline.agent.react import TOOLS, run_react
 from sightline.agent.records import Limits
 
 
@@ -218,3 +218,25 @@ def test_words_in_the_picture_go_by_their_handle_into_the_answer_alone() -> None
     assert next(str(m.text) for m in model.asked[1] if m.type == "tool") == "ANSWER0 = '(text of 5 words)'"
     assert (outcome.status, outcome.text) == ("done", f"It says: {order}")
     assert [e["tool"] for e in desk.events("call")] == ["READ"]
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [("unknown", "could not tell"), ("Answer: Unknown.", "could not tell"), ("BOX7", "names nothing")],
+)
+def test_an_answer_that_says_nothing_is_a_failure(said: str, why: str) -> None:
+    desk = Desk("How many dogs are there?")
+    outcome = react(desk, ScriptedChat(script=[*COUNT_DOGS[:2], said]))
+    assert outcome.status == "failed" and why in (outcome.error or "")
+    assert len(outcome.facts) == 2, "what was found stays, for whoever is asked next"
+
+
+def test_only_a_model_that_is_told_the_tools_is_offered_few() -> None:
+    offered = []
+    for told in (True, False):
+        desk, model = Desk("How many dogs are there?"), ScriptedChat(script=["two"])
+        controller = ChatController(model, "scripted")
+        controller.told_tools = told
+        run_react(desk.request, controller, desk.toolbox, desk.limits, desk.recorder)
+        offered.append(len(model.bound[0]))
+    assert offered == [TOOLS, len(Desk("?").toolbox.tools())]

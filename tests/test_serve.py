@@ -66,6 +66,33 @@ def test_the_openai_client_asks_and_streams(served: str) -> None:
     assert "".join(piece.choices[0].delta.content or "" for piece in stream) == said
 
 
+def test_the_openai_client_gets_the_words_as_they_are_written(served: str) -> None:
+    client = openai.OpenAI(base_url=f"{served}/v1", api_key="secret", max_retries=0)
+    asked: dict[str, Any] = {"model": "core", "messages": message("Describe the picture in detail.")}
+    said = client.chat.completions.create(**asked).choices[0].message.content
+    took = []
+    pieces = []
+    started = time.perf_counter()
+    for chunk in client.chat.completions.create(**asked, stream=True):
+        if chunk.choices[0].delta.content:
+            pieces.append(chunk.choices[0].delta.content)
+            took.append(time.perf_counter() - started)
+    assert "".join(pieces) == said and chunk.choices[0].finish_reason == "stop"
+    assert len(pieces) >= len(said.split()) / 2  # words, not the whole
+    assert took[0] < took[-1] * 0.9  # the first ones arrive while the others are being written
+    stopped = client.chat.completions.create(**asked, stream=True, stop=[said.split()[3]])
+    short = "".join(piece.choices[0].delta.content or "" for piece in stopped)
+    assert said.startswith(short) and said.split()[3] not in short
+    leaving = client.chat.completions.create(**asked, stream=True)
+    next(iter(leaving))
+    leaving.close()  # a client that leaves does not hold the model
+    assert client.chat.completions.create(**asked).choices[0].message.content == said
+    with pytest.raises(openai.BadRequestError, match="send one"):
+        client.chat.completions.create(
+            model="core", messages=[{"role": "user", "content": "hello"}], stream=True
+        )
+
+
 def test_the_openai_client_gets_errors_in_the_usual_shape(served: str) -> None:
     client = openai.OpenAI(base_url=f"{served}/v1", api_key="secret", max_retries=0)
     with pytest.raises(openai.NotFoundError, match="no model 'other'"):

@@ -117,6 +117,9 @@ def test_shipped_configs_are_read() -> None:
     assert len(names) >= 3
     for path in names:
         config = load_config(path)
+        if path.stem.startswith("stock-scenes-"):  # one stage to a figure, from random parts
+            assert config.instruct and "vision" in config.instruct.train
+            continue
         assert config.pretrain and config.instruct and config.align
         assert config.pretrain.train == ["connector"]
     assert load_config(names[0], ["instruct.rate=1e-4"]).instruct.rate == 1e-4  # type: ignore[union-attr]

@@ -79,6 +79,7 @@ def hostile_trace(store: TraceStore) -> Trace:
             notes=[HOSTILE],
             weights={HOSTILE: HOSTILE},
         )
+        r.emit("start", program=0, name="A", op=HOSTILE, node=0)
         value = [region((1, 2, 30, 40), HOSTILE, text=HOSTILE)]
         step(r, "A", HOSTILE, 0, value, HOSTILE, HOSTILE, error=HOSTILE, status=HOSTILE)
         r.emit("call", id=HOSTILE, tool=HOSTILE, arguments={HOSTILE: HOSTILE}, thought=HOSTILE)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -14,9 +17,18 @@ from sightline.agent.controllers.base import Fact, RawClaim
 from sightline.agent.errors import CannotError
 from sightline.agent.events import Recorder
 from sightline.agent.records import Style
+from sightline.agent.verification import diagram
 from sightline.agent.verification.claims import extract
-from sightline.agent.verification.evidence import distinct
-from sightline.agent.verification.reliability import Thresholds, combine, posterior, shipped
+from sightline.agent.verification.counting import features as count_features
+from sightline.agent.verification.evidence import distinct, meaning
+from sightline.agent.verification.reliability import (
+    Linear,
+    Reliability,
+    Thresholds,
+    combine,
+    posterior,
+    shipped,
+)
 from sightline.agent.verification.verify import Stream
 from sightline.cli import app
 from sightline.errors import InputError
@@ -65,12 +77,25 @@ def models(*regions: Region, vocabulary: Sequence[str] = VOCABULARY) -> tuple[Mo
     return held, detector
 
 
-def sure(recall: float = 0.99):
-    """A calibration whose detector misses little, so that not seen is absent."""
-    from dataclasses import replace
+OBSERVED = {
+    "color.same": 0.95, "color.part": 0.8, "color.near": 0.45, "color.other": 0.06, "color.many": 0.6,
+    "relation.holds": 0.95, "relation.opposite": 0.04, "relation.apart": 0.08, "relation.unclear": 0.55,
+    "text.same": 0.97, "text.near": 0.7, "text.other": 0.06, "text.none": 0.5, "mllm.yes": 0.85, "mllm.no": 0.2,
+}  # fmt: skip
 
-    base = shipped("default")
-    return replace(base, recalls={"detector": {"": recall}, "open_vocabulary": {"": recall}}, doubles=0.02)
+
+def sure(recall: float = 0.99, **more: Any) -> Reliability:
+    """A calibration whose detector misses little, so that not seen is absent."""
+    limits = {
+        "existence": (0.2, 0.8), "answer": (0.2, 0.8), "denied": (0.25, 0.8), "count": (0.25, 0.6), "attribute": (0.1, 0.75),
+        "relation": (0.1, 0.75), "text": (0.1, 0.75), "other": (0.02, 0.8),
+    }  # fmt: skip
+    both = {role: {"": recall} for role in ("detector", "open_vocabulary")}
+    return Reliability(
+        "test", 2.2, {"detector": 1.0, "open_vocabulary": 1.0, "mllm": 1.0}, both, {"detector": 0.03, "open_vocabulary": 0.06}, {},
+        OBSERVED, {k: Thresholds(*v) for k, v in limits.items()},
+        doubles=0.02, **more,
+    )  # fmt: skip
 
 
 # -- end to end ---------------------------------------------------------------------------------------------------------
@@ -174,6 +199,110 @@ def test_any_text_comes_through() -> None:
     ):
         if text.strip():
             assert isinstance(verify(picture(), text, models=held, reliability=sure()).text, str)
+
+
+# -- evidence beyond what a detector lets stand --------------------------------------------------------------------------
+
+
+class Glimpsing(Fixed):
+    """A detector that also tells what it saw too faintly."""
+
+    def __init__(self, regions: Sequence[Region], faint: Sequence[Region]) -> None:
+        super().__init__(VOCABULARY, regions)
+        self.faint = tuple(faint)
+
+    def glimpse(self, images: Sequence[Image]) -> list[Regions]:
+        return [Regions(self.faint) for _ in images]
+
+
+def glimpsed(regions: Sequence[Region], faint: Sequence[Region]) -> Models:
+    held = Models(Pack("test", "", {}, {}))
+    held.bind("detector", Glimpsing(regions, faint), "glimpsing")
+    return held
+
+
+def test_what_was_seen_faintly_speaks_for_a_claim() -> None:
+    weights = {"seen": 6.0, "doubt.any": 3.0, "faint.any": 3.0}
+    reliability = replace(sure(), bias=-3.0, weights=weights)
+    nothing = verify(picture(), "A cat.", models=glimpsed([box("dog", 10)], []), reliability=reliability)
+    assert nothing.text != "A cat."
+    for faint in (
+        box("cat", 200, score=0.06),
+        box("cup", 200, score=0.06),
+    ):  # under its name, or a place that nobody knows
+        held = glimpsed([box("dog", 10)], [faint])
+        assert verify(picture(), "A cat.", models=held, reliability=reliability).text == "A cat."
+
+
+def test_a_second_name_of_a_firm_thing_is_no_doubtful_place() -> None:
+    reliability = replace(sure(), bias=-3.0, weights={"seen": 6.0, "doubt.any": 6.0})
+    held = glimpsed([box("dog", 10)], [box("wolf", 12, score=0.06)])
+    assert verify(picture(), "A dog and a cat.", models=held, reliability=reliability).text == "A dog."
+
+
+def test_counts_weigh_the_last_candidate_and_the_next() -> None:
+    model = Linear(-2.0, {"last": 1.0, "more": -1.0, "gap": 1.0})
+    reliability = replace(sure(), models={"count": model})
+    held = glimpsed([box("dog", 10)], [box("dog", 200, score=0.1)])
+    assert verify(picture(), "Two dogs.", models=held, reliability=reliability).text == "Two dogs."
+    assert verify(picture(), "Three dogs.", models=held, reliability=reliability).text != "Three dogs."
+    assert count_features([0.9, 0.8], 2)["last"] > count_features([0.9], 2)["last"]
+
+
+def test_a_colour_may_be_that_of_a_thing_that_was_not_seen() -> None:
+    model = Linear(3.0, {"other": -6.0, "near": -6.0, "lack": 2.5})
+    reliability = replace(sure(), models={"attribute": model})
+    red, blue = box("cup", 10, color="red"), box("cup", 200, color="blue")
+    text = "A red cup and a green cup."
+    one = verify(picture(), text, models=models(red)[0], reliability=reliability)
+    assert one.text == text  # the green one may be the one that was missed
+    two = verify(picture(), text, models=models(red, blue)[0], reliability=reliability)
+    assert two.text == "A red cup and a blue cup."
+
+
+class Depth:
+    """Farther to the right is farther away."""
+
+    def depth(self, images: Sequence[Image]) -> list[np.ndarray]:
+        return [np.tile(np.linspace(0, 1, i.width, dtype=np.float32), (i.height, 1)) for i in images]
+
+
+def test_depth_decides_what_is_in_front() -> None:
+    held, _ = models(box("dog", 10), box("car", 300))
+    text = "A dog is behind a car."
+    assert verify(picture(), text, models=held, reliability=sure()).text == text  # boxes cannot tell
+    held.bind("depth", Depth(), "depth")
+    assert verify(picture(), text, models=held, reliability=sure()).text == "A dog is in front of a car."
+    assert (
+        verify(picture(), "A dog in front of a car.", models=held, reliability=sure()).count("supported") == 3
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "classes"),
+    [("twin bed", ("bed",)), ("tomato sandwich", ("sandwich",)), ("house cat", ("cat",)), ("train station", ()), ("hot dog", ("hot dog",))],
+)  # fmt: skip
+def test_a_compound_is_of_the_class_of_its_head(name: str, classes: tuple[str, ...]) -> None:
+    assert meaning(name, ("bed", "sandwich", "cat", "train", "dog", "hot dog")).classes == classes
+
+
+def test_the_trace_tells_claims_first_then_one_plan_then_verdicts() -> None:
+    held, _ = models(box("dog", 10))
+    recorder = Recorder("t")
+    verify(picture(), "A dog and a cat.", models=held, reliability=sure(), recorder=recorder)
+    kinds = [e.kind for e in recorder.events]
+    assert (
+        kinds.index("claim")
+        < kinds.index("graph")
+        < kinds.index("step")
+        < kinds.index("verdict")
+        < kinds.index("edit")
+    )
+    graph = next(e for e in recorder.events if e.kind == "graph").data
+    step = next(e for e in recorder.events if e.kind == "step").data
+    assert step["program"] == graph["program"] and step["node"] in {n["id"] for n in graph["nodes"]}
+    assert f"{step['name']}={step['op']}(" in graph["text"]
+    assert len([e for e in recorder.events if e.kind == "step"]) == 1
 
 
 # -- language models ----------------------------------------------------------------------------------------------------
@@ -339,6 +468,26 @@ def test_shipped_calibrations_say_where_they_come_from(name: str) -> None:
     assert found.name in (name, name.removesuffix("_half"))
     assert found.provenance["what"] and found.provenance["fitted_on"]
     assert shipped("no such pack").name == "default"
+
+
+def test_diagrams_are_drawn_of_what_was_validated() -> None:
+    drawn = diagram.page(None, shipped("scenes").provenance)
+    ElementTree.fromstring(drawn)
+    assert "existence: reliability" in drawn and "risk and coverage" in drawn
+
+
+def test_a_calibration_survives_its_file(tmp_path) -> None:
+    for one in (shipped("scenes"), sure(models={"count": Linear(0.5, {"last": 1.0})})):
+        path = tmp_path / f"{one.name}.json"
+        path.write_text(json.dumps(one.to_json()), "utf-8")
+        assert Reliability.load(path) == one
+    path.write_text("[]", "utf-8")
+    with pytest.raises(InputError, match="calibration"):
+        Reliability.load(path)
+
+
+def test_what_nobody_measured_says_nothing() -> None:
+    assert sure().observed("mllm.both yes") == 0.5
 
 
 # -- the command --------------------------------------------------------------------------------------------------------

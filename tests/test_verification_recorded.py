@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from sightline.agent.verification import fitting, measure
-from sightline.agent.verification.calibrate import largest
 from sightline.agent.verification.recorded import blank, halves, read_rows, recorded_models
 from sightline.agent.verification.reliability import shipped
 from sightline.agent.verification.verify import verify
@@ -75,9 +74,9 @@ def test_a_logistic_model_finds_what_made_the_rows() -> None:
 
 def test_the_largest_threshold_that_spares() -> None:
     p, y = np.array([0.1, 0.2, 0.3, 0.4]), np.array([0.0, 1.0, 0.0, 1.0])
-    assert largest(p, y, 0) == pytest.approx(0.15)
-    assert largest(p, y, 1) == pytest.approx(0.35)
-    assert largest(p[:1], np.ones(1), 0) == 0.0
+    assert fitting.largest(p, y, 0) == pytest.approx(0.15)
+    assert fitting.largest(p, y, 1) == pytest.approx(0.35)
+    assert fitting.largest(p[:1], np.ones(1), 0) == 0.0
 
 
 def test_shrunken_rates() -> None:

@@ -157,11 +157,13 @@ def test_cached_is_uncached_and_batched_is_single(tower) -> None:
     assert together == tower.write_ids(texts, [True] * 3, batch=3, max_new_tokens=24, use_cache=False)
     assert tower.write(texts, **free) == tower.write(texts, **free, num_beams=1)
     assert len(tower.write(texts, **free, num_beams=3)) == 3
-    ids = torch.tensor([tower.prompt(texts[0], True)])
+    prompt = tower.prompt(texts[0], True)
+    ids = torch.tensor([prompt + together[0]])
+    end = len(prompt)
     with torch.no_grad():
         whole = tower.model(ids).logits
         cache, steps = None, []
-        for part in (ids[:, :4], ids[:, 4:5], ids[:, 5:]):
+        for part in (ids[:, :end], ids[:, end : end + 1], ids[:, end + 1 :]):
             seen = 0 if cache is None else cache.get_seq_length()
             mask = torch.ones(1, seen + part.shape[1], dtype=torch.long)
             out = tower.model(part, attention_mask=mask, past_key_values=cache, use_cache=True)
@@ -170,6 +172,23 @@ def test_cached_is_uncached_and_batched_is_single(tower) -> None:
     assert torch.allclose(whole, torch.cat(steps, 1), atol=1e-4)
     last = tower.model(ids, logits_to_keep=1).logits
     assert torch.allclose(last, whole[:, -1:], atol=1e-5)
+
+
+def test_a_prompt_is_read_both_ways_and_an_answer_one_way(tower) -> None:
+    prompt = tower.prompt("count the red dogs", True)
+    ids = torch.tensor([prompt + prompt[1:4]])
+    changed = ids.clone()
+    changed[0, len(prompt) - 3] = prompt[1]
+    last = ids.clone()
+    last[0, -1] = prompt[2]
+    with torch.no_grad():
+        before, after, later = (tower.model(x).logits for x in (ids, changed, last))
+    assert not torch.allclose(
+        before[0, 1], after[0, 1], atol=1e-4
+    )  # a word sees what follows it in the prompt
+    assert torch.allclose(
+        before[0, :-1], later[0, :-1], atol=1e-5
+    )  # no token sees the answer that is to come
 
 
 def test_marks_of_the_prompt_are_never_copied(tower) -> None:

@@ -15,6 +15,10 @@ INSIDE_SHARE = 0.9  # of a region's box that must lie in the other to be inside 
 OVERLAP_SHARE = 0.5  # of the narrower extent that two boxes may share on an axis and still lie side by side
 TOUCH_SHARE = 0.05  # gap, as a share of the smaller box's shorter side, that still counts as touching
 TOUCH_PIXELS = 2.0  # and the least such gap
+EDGE_SHARE = (
+    0.02  # gap to an edge from within, as a share of the box's shorter side, that still counts as reaching it
+)
+EDGE_PIXELS = 1.0  # and the least such gap: a border is exact where a neighbour's outline is not
 SAME_PIXELS = 0.5  # by which corners may differ where two regions are one thing: stored boxes are rounded
 LEVEL_SHARE = 0.5  # of the lower box's height that two boxes must share to stand in one row
 
@@ -101,7 +105,7 @@ def check_frame(op: str, image: Image, regions: Iterable[Region], *, inside: boo
             raise ToolError(f"{op}: the region '{name}' lies outside the part of the picture that was given")
 
 
-def _side_by_side(a: Box, b: Box, axis: int) -> bool:
+def side_by_side(a: Box, b: Box, axis: int) -> bool:
     """Whether a's centre comes before b's on the axis (0: x, 1: y) and they share at most half of the narrower one."""
     low, high = axis, axis + 2
     if a[low] + a[high] >= b[low] + b[high]:
@@ -112,28 +116,70 @@ def _side_by_side(a: Box, b: Box, axis: int) -> bool:
 
 def is_left(a: Region, b: Region) -> bool:
     """a's centre is left of b's, and at most half of the narrower box's width is shared."""
-    return _side_by_side(a.box, b.box, 0)
+    return side_by_side(a.box, b.box, 0)
 
 
 def is_right(a: Region, b: Region) -> bool:
     """b is left of a."""
-    return _side_by_side(b.box, a.box, 0)
+    return side_by_side(b.box, a.box, 0)
 
 
 def is_above(a: Region, b: Region) -> bool:
     """a's centre is above b's, and at most half of the lower box's height is shared."""
-    return _side_by_side(a.box, b.box, 1)
+    return side_by_side(a.box, b.box, 1)
 
 
 def is_below(a: Region, b: Region) -> bool:
     """b is above a."""
-    return _side_by_side(b.box, a.box, 1)
+    return side_by_side(b.box, a.box, 1)
 
 
 def is_inside(a: Region, b: Region) -> bool:
     """At least 90% of a's box lies in b's, which is the larger."""
     area = box_area(a.box)
     return 0 < area < box_area(b.box) and intersection(a.box, b.box) >= INSIDE_SHARE * area
+
+
+def lies_in(item: Region, group: Region) -> bool:
+    """At least 90% of the item's box lies in the group's; a thing that is a group by itself (see GROUP) lies in that."""
+    return is_inside(item, group) or (group.tool == "GROUP" and same_place(item, group))
+
+
+def is_on(a: Region, b: Region) -> bool:
+    """a rests on b: above it, its lower edge at b's upper edge or within b, over at least half of the narrower one."""
+    reach = max(TOUCH_PIXELS, TOUCH_SHARE * min(a.width, a.height, b.width, b.height))
+    shared = min(a.box[2], b.box[2]) - max(a.box[0], b.box[0])
+    return (
+        is_above(a, b)
+        and b.box[1] - reach <= a.box[3] <= b.box[3]
+        and shared >= OVERLAP_SHARE * min(a.width, b.width)
+    )
+
+
+def is_under(a: Region, b: Region) -> bool:
+    """b rests on a."""
+    return is_on(b, a)
+
+
+def edges(a: Region, b: Region) -> frozenset[str]:
+    """The edges of b (left, top, right, bottom) that a, which lies in b, reaches up to 2% of its shorter side (a pixel at least)."""
+    if not is_inside(a, b):
+        return frozenset()
+    reach = max(EDGE_PIXELS, EDGE_SHARE * min(a.width, a.height))
+    gaps = (a.box[0] - b.box[0], a.box[1] - b.box[1], b.box[2] - a.box[2], b.box[3] - a.box[3])
+    return frozenset(
+        side for side, gap_ in zip(("left", "top", "right", "bottom"), gaps, strict=True) if gap_ <= reach
+    )
+
+
+def _at(side: str) -> Callable[[Region, Region], bool]:
+    return lambda a, b: side in edges(a, b)
+
+
+def at_corner(a: Region, b: Region) -> bool:
+    """a lies in b and reaches two of its edges that meet."""
+    reached = edges(a, b)
+    return bool(reached & {"left", "right"}) and bool(reached & {"top", "bottom"})
 
 
 def is_touching(a: Region, b: Region) -> bool:
@@ -185,6 +231,14 @@ RELATIONS: dict[str, Callable[[Region, Region], bool]] = {
     "inside": is_inside,
     "touching": is_touching,
     "beside": is_beside,
+    "on": is_on,
+    "under": is_under,
+    "edge": lambda a, b: bool(edges(a, b)),
+    "corner": at_corner,
+    "left edge": _at("left"),
+    "right edge": _at("right"),
+    "top edge": _at("top"),
+    "bottom edge": _at("bottom"),
 }  # "nearest" is not here: it compares candidates, see `nearest`
 
 

@@ -13,7 +13,7 @@ from ..errors import InputError
 from .declaration import REQUIRED, Tool
 
 ENTRY_POINT_GROUP = "sightline.tools"
-_BUILTIN_MODULES = ("find", "cut", "look", "reason", "know", "edit")
+_BUILTIN_MODULES = ("find", "cut", "look", "reason", "group", "know", "edit")
 
 
 class Registry:

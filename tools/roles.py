@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -30,6 +30,12 @@ class Detector(Protocol):
     vocabulary: tuple[str, ...]
 
     def detect(self, images: Sequence[Image]) -> list[Regions]: ...
+
+
+class Glimpsing(Detector, Protocol):
+    """A detector that also tells what it saw below the score from which it lets a detection stand, without a second look."""
+
+    def glimpse(self, images: Sequence[Image]) -> list[Regions]: ...
 
 
 class OpenVocabularyDetector(Protocol):
@@ -94,6 +100,15 @@ class CoreMLLM(Protocol):
     def caption(self, images: Sequence[Image]) -> list[str]: ...
 
 
+class StreamingMLLM(CoreMLLM, Protocol):
+    """A core MLLM that also gives an answer in pieces as it is written, the same in the end as `answer`'s.
+
+    It may be called from any thread, also while `answer` is at work elsewhere.
+    """
+
+    def stream(self, image: Image, question: str) -> Iterator[str]: ...
+
+
 class ChatModel(Protocol):
     """A language model for LIST and ASK: one prompt in, its reply out."""
 
@@ -101,6 +116,7 @@ class ChatModel(Protocol):
 
 
 __all__ = [
+    "Glimpsing",
     "ROLES",
     "ChatModel",
     "Classifier",
@@ -113,5 +129,6 @@ __all__ = [
     "Prompt",
     "Region",
     "Segmenter",
+    "StreamingMLLM",
     "TextReader",
 ]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-import queue
 import secrets
 import shutil
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +27,10 @@ from ..programs.syntax import Program, ProgramError
 from ..tools.imagefile import SUFFIXES, open_image
 from ..tools.values import Image
 from .desk import Seat
-from .markup import note, refusal
-from .packs import pack_choices
+from .markup import note, pictures_html, refusal
+from .packs import pack_choices, pack_for
 from .service import Service
+from .story import standing
 
 MOST_FILES = 500  # uploaded at once
 MOST_ROWS = 2000  # shown; the files hold all
@@ -38,6 +41,17 @@ _HEAD = ["Picture", "Status", "Result", "Error", "ms"]
 
 class _Stopped(SightlineError):
     """The visitor pressed Cancel."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """One run: its settings, where its pictures and its results are, how many there are, its program in a line."""
+
+    settings: Settings
+    work: Path
+    out: Path
+    total: int
+    line: str
 
 
 class BatchPage:
@@ -80,44 +94,50 @@ class BatchPage:
                 self.choice = gr.Dropdown(
                     names, value=None, label="Program", visible=False, elem_id="batch-program"
                 )
-                self.pack = gr.Dropdown(packs, value=packs[0][1], label="Pictures are", elem_id="batch-pack")
-                with gr.Row():
-                    self.go = gr.Button("Run", variant="primary", elem_id="batch-run")
-                    self.stop = gr.Button("Cancel", elem_id="batch-stop", interactive=False)
+                self.pack = gr.Radio(
+                    packs, value=pack_for(self.service.settings.packs), label="The pictures are", elem_id="batch-pack",
+                    visible=len(packs) > 1,
+                )  # fmt: skip
+                with gr.Row(elem_classes="sl-bar"):
+                    self.go = gr.Button("Run", variant="primary", elem_id="batch-run", scale=3, min_width=80)
+                    self.stop = gr.Button(
+                        "Cancel", elem_id="batch-stop", interactive=False, scale=1, min_width=80
+                    )
             with gr.Column(scale=7, min_width=320):
-                self.said = gr.HTML(note("Choose pictures and what to run over them."), elem_id="batch-said")
-                self.filter = gr.Textbox(
-                    label="Filter",
-                    placeholder="words in a name, a result or an error",
-                    elem_id="batch-filter",
-                )
-                self.table = gr.Dataframe(
-                    headers=_HEAD,
-                    datatype="str",
-                    interactive=False,
-                    wrap=True,
-                    elem_id="batch-table",
-                    max_height=420,
-                )
-                self.gallery = gr.Gallery(
-                    label="Pictures",
-                    columns=5,
-                    height=260,
-                    object_fit="contain",
-                    elem_id="batch-gallery",
-                    buttons=[],
-                )
-                with gr.Row():
-                    self.parquet = gr.DownloadButton("Parquet", interactive=False, elem_id="batch-parquet")
-                    self.csv = gr.DownloadButton("CSV", interactive=False, elem_id="batch-csv")
+                self.said = gr.HTML(
+                    note("Choose pictures and what to run over them; a row for each appears here, and files to keep."),
+                    elem_id="batch-said", padding=False,
+                )  # fmt: skip
+                with gr.Column(visible=False) as self.found:
+                    self.filter = gr.Textbox(
+                        label="Filter",
+                        placeholder="words in a name, a result or an error",
+                        elem_id="batch-filter",
+                    )
+                    self.table = gr.Dataframe(
+                        headers=_HEAD, datatype="str", interactive=False, wrap=True, elem_id="batch-table", max_height=420,
+                        buttons=[], column_widths=["190px", "80px", "220px", "180px", "70px"],
+                    )  # fmt: skip
+                    self.gallery = gr.HTML(elem_id="batch-gallery", apply_default_css=False)
+                with gr.Row(elem_classes="sl-bar"):
+                    self.parquet = gr.DownloadButton(
+                        "Download Parquet",
+                        interactive=False,
+                        visible=False,
+                        elem_id="batch-parquet",
+                        min_width=120,
+                    )
+                    self.csv = gr.DownloadButton(
+                        "Download CSV", interactive=False, visible=False, elem_id="batch-csv", min_width=120
+                    )
         self.kind.change(
             lambda kind: (gr.Textbox(visible=kind == "a question"), gr.Dropdown(visible=kind != "a question")),
             self.kind, [self.question, self.choice], api_visibility="private", queue=False,
         )  # fmt: skip
         self.go.click(
             self.run, [self.folder, self.files, self.kind, self.question, self.choice, self.pack],
-            [self.said, self.table, self.gallery, self.parquet, self.csv, self.go, self.stop], api_visibility="private",
-            trigger_mode="once", concurrency_limit=1, concurrency_id="batch", show_progress="hidden",
+            [self.said, self.found, self.table, self.gallery, self.parquet, self.csv, self.go, self.stop], api_visibility="private",
+            trigger_mode="once", concurrency_limit=None, concurrency_id="batch page", show_progress="hidden",
         )  # fmt: skip
         self.stop.click(self.cancel, None, self.said, api_visibility="private", queue=False)
         self.filter.change(
@@ -146,8 +166,8 @@ class BatchPage:
         root = self.service.settings.root
         if root is None:
             raise InputError("this app works on uploaded pictures alone; the operator allowed no folder")
-        folder = (root / name).resolve()
-        if not folder.is_relative_to(root) or not folder.is_dir():
+        folder = root if "\0" in name else (root / name).resolve()
+        if "\0" in name or not folder.is_relative_to(root) or not folder.is_dir():
             raise InputError(f"the folder {str(name)[:80]!r} is not below the one that the operator allowed")
         return folder
 
@@ -182,90 +202,96 @@ class BatchPage:
 
     # -- the run -------------------------------------------------------------------------------------------------------
 
-    def run(
+    async def run(
         self, folder: str | None, files: list[str] | None, kind: str, question: str, choice: str | None, pack: str,
         request: gr.Request,
-    ) -> Iterator[Any]:  # fmt: skip
-        """Run and report: what is said, the table, the gallery, the two files, and which of Run and Cancel can be pressed."""
+    ) -> AsyncIterator[Any]:  # fmt: skip
+        """Run and report: what is said, whether there is a table, the table, the gallery, the two files, Run and Cancel."""
         seat = self.service.desk.seat(request.session_hash or "")
-        skip = gr.skip()
         off, on = gr.Button(interactive=False), gr.Button(interactive=True)
-        yield (
-            note("Preparing …"),
-            [],
-            [],
-            gr.DownloadButton(interactive=False),
-            gr.DownloadButton(interactive=False),
-            off,
-            on,
-        )
+        keep = [gr.skip()] * 5
+        yield [note("Preparing …"), gr.Column(visible=False), [], "", _no_file(), _no_file(), off, on]
         stopped = threading.Event()
         seat.notes["batch stop"] = stopped
         try:
-            work = self._uploaded(seat, files) if files else self._chosen_folder(folder) if folder else None
-            if work is None:
-                raise InputError("choose a folder or upload pictures first")
-            pictures = list_pictures(work)
-            program = self._program(kind, question, choice, pack, [work / name for name in pictures])
-            single_input(program)
+            async with self.service.batches.turn(seat.key) as turn:
+                async for place in turn.places():
+                    yield [note(f"Another batch is at work. {standing(place)}"), *keep, off, on]
+                    if stopped.is_set():
+                        raise _Stopped("Cancelled before it began.")
+                batch = await asyncio.to_thread(
+                    self._prepared, seat, folder, files, kind, question, choice, pack
+                )
+                loop = asyncio.get_running_loop()
+                reports: asyncio.Queue[Any] = asyncio.Queue()
+
+                def report(item: Any) -> None:
+                    loop.call_soon_threadsafe(reports.put_nowait, item)
+
+                threading.Thread(
+                    target=_work, args=(batch.settings, stopped, report), name="batch", daemon=True
+                ).start()
+                try:
+                    while isinstance(item := await reports.get(), Progress):
+                        seat.used = time.monotonic()
+                        if reports.empty():  # the newest alone is worth showing
+                            yield [_progress(item.done, item.failed, batch.total), *keep, off, on]
+                finally:
+                    stopped.set()  # nobody waits any more, or it is over
         except ProgramError as error:
-            yield refusal(str(error.problems[0])), skip, skip, skip, skip, on, off
+            yield [refusal(str(error.problems[0])), *keep, on, off]
             return
         except SightlineError as error:
-            yield refusal(str(error)), skip, skip, skip, skip, on, off
+            yield [refusal(str(error)), *keep, on, off]
             return
+        if isinstance(item, Outcome):
+            ended = note(f"{item.rows} pictures, {item.failed} failed. Program: {batch.line}")
+        else:
+            ended = note(str(item)) if isinstance(item, _Stopped) else refusal(str(item))
+        yield [ended, *await asyncio.to_thread(self._shown, seat, batch), on, off]
+
+    def _prepared(
+        self, seat: Seat, folder: str | None, files: list[str] | None, kind: str, question: str, choice: str | None, pack: str
+    ) -> _Batch:  # fmt: skip
+        """The pictures and the checked program; SightlineError where either is missing."""
+        work = self._uploaded(seat, files) if files else self._chosen_folder(folder) if folder else None
+        if work is None:
+            raise InputError("choose a folder or upload pictures first")
+        pictures = list_pictures(work)
+        program = self._program(kind, question, choice, pack, [work / name for name in pictures])
+        single_input(program)
         out = seat.folder / f"batch-{secrets.token_hex(6)}"
         cache = self.service.settings.cache
         settings = Settings(
             program.text, str(work), str(out), pack, cache=str(cache) if cache else None, fetch=True
         )
-        reports: queue.SimpleQueue[Progress | Outcome | Exception] = queue.SimpleQueue()
-        threading.Thread(target=_work, args=(settings, stopped, reports), name="batch", daemon=True).start()
-        total = len(pictures)
-        ended = ""
-        while True:
-            item = reports.get()
-            while isinstance(item, Progress) and not reports.empty():
-                item = reports.get()  # the newest alone is worth showing
-            if isinstance(item, Progress):
-                yield _progress(item.done, item.failed, total), skip, skip, skip, skip, off, on
-                continue
-            if isinstance(item, Outcome):
-                ended = note(
-                    f"{item.rows} pictures, {item.failed} failed. Program: {' · '.join(program.text.split())[:300]}"
-                )
-            else:
-                ended = note(str(item)) if isinstance(item, _Stopped) else refusal(str(item))
-            break
-        yield from self._shown(seat, out, work, ended, on, off)
+        return _Batch(settings, work, out, len(pictures), " · ".join(program.text.split())[:300])
 
-    def _shown(self, seat: Seat, out: Path, work: Path, said: str, on: Any, off: Any) -> Iterator[Any]:
+    def _shown(self, seat: Seat, batch: _Batch) -> list[Any]:
         """The table, the gallery and the files of what was finished, the whole run or a part."""
-        store = RowStore(out)
-        rows = sorted(store.rows(), key=lambda row: row["path"]) if out.is_dir() else []
-        seat.notes["batch"] = table = [_line(row) for row in rows]
+        store = RowStore(batch.out)
+        rows = sorted(store.rows(), key=lambda row: row["path"]) if batch.out.is_dir() else []
+        seat.notes["batch"] = table = [_line(row, batch.work) for row in rows]
         if not rows:
-            yield said, [], [], gr.skip(), gr.skip(), on, off
-            return
+            return [gr.Column(visible=False), [], "", _no_file(), _no_file()]
         parquet = store.complete
         if not parquet.exists():  # cancelled: the parts become one file
             store.finish(row["path"] for row in rows)
-        tiles = [
-            (tile, row["path"]) for row in rows[:MOST_TILES] if (tile := self._tile(seat, out, work, row))
+        tiles = [(tile, row["path"]) for row in rows[:MOST_TILES] if (tile := self._tile(seat, batch, row))]
+        files = [
+            gr.DownloadButton(value=str(path), interactive=True, visible=True)
+            for path in (parquet, _csv(batch.out, table))
         ]
-        yield (
-            said, table[:MOST_ROWS], tiles, gr.DownloadButton(value=str(parquet), interactive=True),
-            gr.DownloadButton(value=str(_csv(out, table)), interactive=True), on, off,
-        )  # fmt: skip
+        return [gr.Column(visible=True), table[:MOST_ROWS], pictures_html(tiles, "Pictures"), *files]
 
-    def _tile(self, seat: Seat, out: Path, work: Path, row: dict[str, Any]) -> str | None:
+    def _tile(self, seat: Seat, batch: _Batch, row: dict[str, Any]) -> str | None:
         """The result where it is a picture, else the picture itself; None where it cannot be read."""
-        path = work / row["path"]
+        path = batch.work / row["path"]
         value = json.loads(row["result"]) if row["result"] else None
         if isinstance(value, dict) and isinstance(value.get("file"), str):
-            path = out / value["file"]
+            path = batch.out / value["file"]
         try:
-            return self.service.desk.keep(seat, open_image(path))
+            return self.service.desk.show(seat, open_image(path))
         except SightlineError:
             return None
 
@@ -279,7 +305,7 @@ class BatchPage:
     def filtered(self, words: str, request: gr.Request) -> list[list[str]]:
         rows: list[list[str]] = self.service.desk.seat(request.session_hash or "").notes.get("batch", [])
         wanted = (words or "").lower().split()
-        return [row for row in rows if all(word in " ".join(row).lower() for word in wanted)][:MOST_ROWS]
+        return [row for row in rows if all(word in " ".join(row[:-1]).lower() for word in wanted)][:MOST_ROWS]
 
 
 def _readable(pictures: Sequence[Path]) -> Image:
@@ -293,18 +319,18 @@ def _readable(pictures: Sequence[Path]) -> Image:
     raise failure
 
 
-def _work(settings: Settings, stopped: threading.Event, reports: queue.SimpleQueue[Any]) -> None:
+def _work(settings: Settings, stopped: threading.Event, report: Callable[[Any], None]) -> None:
     """The batch on a thread of its own; its end, good or bad, is the last report."""
 
-    def report(progress: Progress) -> None:
+    def progress(now: Progress) -> None:
         if stopped.is_set():
             raise _Stopped("Cancelled; what was finished by then is below.")
-        reports.put(Progress(progress.total, progress.already, progress.done, progress.failed))
+        report(Progress(now.total, now.already, now.done, now.failed))
 
     try:
-        reports.put(run_batch(settings, report=report))
+        report(run_batch(settings, report=progress))
     except Exception as error:
-        reports.put(error)
+        report(error)
 
 
 def _progress(done: int, failed: int, total: int) -> str:
@@ -316,10 +342,16 @@ def _progress(done: int, failed: int, total: int) -> str:
     )
 
 
-def _line(row: dict[str, Any]) -> list[str]:
+def _line(row: dict[str, Any], work: Path) -> list[str]:
     value = json.loads(row["result"]) if row["result"] else ""
     shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return [row["path"], row["status"], shown[:500], (row["error"] or "")[:500], f"{row['ms']:.0f}"]
+    return [
+        row["path"],
+        row["status"],
+        shown[:500],
+        (row["error"] or "").replace(f"{work}/", "")[:500],
+        f"{row['ms']:.0f}",
+    ]
 
 
 def _csv(out: Path, table: list[list[str]]) -> Path:
@@ -336,6 +368,10 @@ def _csv(out: Path, table: list[list[str]]) -> Path:
 
 def _hidden(path: Path, root: Path) -> bool:
     return any(part.startswith(".") for part in path.relative_to(root).parts)
+
+
+def _no_file() -> Any:
+    return gr.DownloadButton(interactive=False, visible=False)
 
 
 def _one_picture(name: str) -> bool:

@@ -45,14 +45,14 @@ class View:
         }  # fmt: skip
 
 
-def board(**options: Any) -> gr.HTML:
-    """A picture to mark. Its `mark` event carries what was marked; see `read_mark`.
+def board(marking: bool = True, **options: Any) -> gr.HTML:
+    """A picture to mark, or (without `marking`) to light boxes on. Its `mark` event carries what was marked; see `read_mark`.
 
     A function and no subclass: Gradio writes a stub file beside the module of every subclass.
     """
     return gr.HTML(
         value=View().to_json(),
-        html_template=(ASSETS / "board.html").read_text("utf-8"),
+        html_template=(ASSETS / "board.html").read_text("utf-8").replace("$MARKING", str(marking).lower()),
         css_template=(ASSETS / "board.css").read_text("utf-8"),
         js_on_load=(ASSETS / "board.js").read_text("utf-8"),
         apply_default_css=False,

@@ -7,16 +7,18 @@ import shutil
 import threading
 import time
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..agent.records import Mark
-from ..errors import InputError
-from ..tools.imagefile import Limits, open_image, save_image, write_whole
-from ..tools.values import Image, Mask
+from ..errors import ImageError, InputError
+from ..tools.imagefile import Limits, open_image, save_image
+from ..tools.values import Image, Mask, Regions
 
 MOST_PICTURES = 4  # in one conversation
 SHOWN_SIDE = 2048  # a larger picture is shown smaller; clicks are in its own pixels all the same
@@ -30,8 +32,24 @@ class Picture:
     url: str
     name: str
     mark: Mark | None = None
-    masks: list[str] = field(default_factory=list)
+    masks: list[str] = field(
+        default_factory=list
+    )  # of what the mark may mean, the likeliest first, as data URLs
+    found: Regions = field(default_factory=Regions)  # the same as regions
     choice: int = 0
+
+    def take(self, found: Regions) -> None:
+        """Put the masks that a mark may mean beside the picture, in place of those before."""
+        self.found = Regions(region for region in found if region.mask is not None)
+        self.masks = [_shown(region.mask, self.image) for region in self.found if region.mask]
+        self.choice = 0
+
+    @property
+    def asked(self) -> Mark | None:
+        """What a question is about: the mark, with the mask that was chosen where it is not the likeliest one."""
+        if self.mark is None or not self.choice or self.choice >= len(self.found):
+            return self.mark
+        return replace(self.mark, mask=self.found[self.choice].mask)
 
 
 @dataclass(slots=True)
@@ -64,12 +82,18 @@ class Desk:
         lifetime: seconds.
         most: seats; the one unused for longest is let go.
         limits: of an uploaded picture.
+        gone: told of every seat that was let go.
     """
 
     def __init__(
-        self, folder: Path, lifetime: float = 3600.0, most: int = 256, limits: Limits | None = None
+        self,
+        folder: Path,
+        lifetime: float = 3600.0,
+        most: int = 256,
+        limits: Limits | None = None,
+        gone: Callable[[Seat], None] = lambda seat: None,
     ) -> None:
-        self.folder, self.lifetime, self.most = folder, lifetime, most
+        self.folder, self.lifetime, self.most, self.gone = folder, lifetime, most, gone
         self.limits = limits or Limits(max_bytes=32 * 2**20, max_pixels=40_000_000)
         self._seats: OrderedDict[str, Seat] = OrderedDict()
         self._lock = threading.Lock()
@@ -78,7 +102,6 @@ class Desk:
     def seat(self, visitor: str) -> Seat:
         """The seat of a visitor, made at the first call."""
         with self._lock:
-            self._let_go()
             seat = self._seats.get(visitor)
             if seat is None:
                 key = secrets.token_urlsafe(18)
@@ -87,15 +110,25 @@ class Desk:
                 self._seats[visitor] = seat
             self._seats.move_to_end(visitor)
             seat.used = time.monotonic()
-            return seat
+        self.tidy()
+        return seat
 
-    def leave(self, visitor: str) -> Seat | None:
+    def leave(self, visitor: str) -> None:
         """The visitor closed the page: the seat and its files go."""
         with self._lock:
             seat = self._seats.pop(visitor, None)
         if seat is not None:
-            shutil.rmtree(seat.folder, ignore_errors=True)
-        return seat
+            self._drop(seat)
+
+    def tidy(self) -> None:
+        """Let go of seats that were left, and of those unused for longest where there are too many."""
+        now, left = time.monotonic(), []
+        with self._lock:
+            for visitor, seat in list(self._seats.items()):
+                if now - seat.used > self.lifetime or len(self._seats) > self.most:
+                    left.append(self._seats.pop(visitor))
+        for seat in left:
+            self._drop(seat)
 
     def close(self) -> None:
         """Let every seat go."""
@@ -105,12 +138,9 @@ class Desk:
     def __len__(self) -> int:
         return len(self._seats)
 
-    def _let_go(self) -> None:
-        now = time.monotonic()
-        for visitor, seat in list(self._seats.items()):
-            if now - seat.used > self.lifetime or len(self._seats) > self.most:
-                del self._seats[visitor]
-                shutil.rmtree(seat.folder, ignore_errors=True)
+    def _drop(self, seat: Seat) -> None:
+        shutil.rmtree(seat.folder, ignore_errors=True)
+        self.gone(seat)
 
     # -- pictures --------------------------------------------------------------------------------------------------
 
@@ -121,14 +151,14 @@ class Desk:
             ImageError: the file is no picture, damaged, or over a limit.
             InputError: too many pictures.
         """
-        image = open_image(path, self.limits)
-        image = Image.from_array(image.pixels, source=name or Path(path).name)
+        if add and len(seat.pictures) >= MOST_PICTURES:
+            raise InputError(f"a conversation holds {MOST_PICTURES} pictures at most; start a new one")
+        name = name or Path(path).name
+        image = _on_disk(open_upload(path, name, self.limits), seat.folder)
         if not add:
             seat.pictures.clear()
             seat.regions.clear()
-        elif len(seat.pictures) >= MOST_PICTURES:
-            raise InputError(f"a conversation holds {MOST_PICTURES} pictures at most; start a new one")
-        picture = Picture(image, self.show(seat, image), name or Path(path).name)
+        picture = Picture(image, self.show(seat, image), name)
         seat.pictures.append(picture)
         seat.at = len(seat.pictures) - 1
         return picture
@@ -151,20 +181,44 @@ class Desk:
             save_image(shown, path)
         return str(path)
 
-    def mask(self, seat: Seat, mask: Mask, image: Image) -> str:
-        """The address of a mask as a picture: white where the thing is, as large as the shown copy."""
-        import io
 
-        import PIL.Image
+def _shown(mask: Mask, image: Image) -> str:
+    """A mask as a picture, white where the thing is, as large as the shown copy. It goes with the answer to the click: a
+    file of its own would cost the page another request."""
+    import base64
+    import io
 
-        area = PIL.Image.fromarray(mask.on(image).astype(np.uint8) * 255)
-        if max(area.size) > SHOWN_SIDE:
-            area.thumbnail((SHOWN_SIDE, SHOWN_SIDE), PIL.Image.Resampling.NEAREST)
-        buffer = io.BytesIO()
-        area.save(buffer, "PNG", compress_level=1)
-        path = seat.folder / f"mask-{secrets.token_hex(8)}.png"
-        write_whole(path, buffer.getvalue())
-        return address(path)
+    import PIL.Image
+
+    area = PIL.Image.fromarray(mask.on(image).astype(np.uint8) * 255)
+    if max(area.size) > SHOWN_SIDE:
+        area.thumbnail((SHOWN_SIDE, SHOWN_SIDE), PIL.Image.Resampling.NEAREST)
+    buffer = io.BytesIO()
+    area.convert("1").save(buffer, "PNG", compress_level=1)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def open_upload(path: str, name: str, limits: Limits) -> Image:
+    """A picture by the visitor's name for it: messages and traces do not say where the server put it.
+
+    Raises:
+        ImageError: the file is no picture, damaged, or over a limit.
+    """
+    shown = name if len(name) <= 80 else f"{name[:60]}…{name[-16:]}"
+    try:
+        image = open_image(path, limits)
+    except ImageError as error:
+        raise ImageError(str(error).replace(str(path), shown, 1)) from error
+    return Image(size=image.size, pixels=image.pixels, source=shown)
+
+
+def _on_disk(image: Image, folder: Path) -> Image:
+    """The same picture with its pixels in a file that the system reads in and lets go of as memory allows."""
+    path = folder / f"{image.hash}.npy"
+    if not path.exists():
+        np.save(path, image.pixels)
+    load = partial(np.load, path, mmap_mode="r", allow_pickle=False)
+    return Image(size=image.size, load=load, content_hash=image.hash, source=image.source)
 
 
 def address(path: Path) -> str:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
+from typing import Any
+
+import gradio as gr
 
 from ..programs.syntax import Problem
 
@@ -27,3 +30,22 @@ def problems_html(problems: Sequence[Problem]) -> str:
         for problem in problems[:20]
     )
     return f'<ul class="problems" role="status">{rows}</ul>'
+
+
+def upload_button(words: str, name: str, many: bool = False) -> Any:
+    """A button that takes a picture, or several."""
+    return gr.UploadButton(
+        words, file_types=["image"], file_count="multiple" if many else "single", elem_id=name, variant="secondary", min_width=80
+    )  # fmt: skip
+
+
+def pictures_html(shown: Sequence[tuple[str, str]], title: str) -> str:
+    """Pictures by address, each under its words and opened whole by a click; nothing for none."""
+    if not shown:
+        return ""
+    tiles = "".join(
+        f'<li><a href="{escape(url, quote=True)}" target="_blank" rel="noopener"><img src="{escape(url, quote=True)}" loading="lazy" '
+        f'alt="{escape(words, quote=True)}"></a><span>{escape(words)}</span></li>'
+        for url, words in shown
+    )
+    return f'<section class="shots"><h3>{escape(title)}</h3><ul>{tiles}</ul></section>'

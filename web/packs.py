@@ -1,26 +1,25 @@
-"""What visitors read for a pack, and which pack an example picture is for."""
+"""What visitors read for a pack, and which pack a picture is for."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
-import gradio as gr
+from .examples import Example
 
 PACK_NAMES = {
-    "scenes": "drawn scenes (embedded models)",
-    "starter": "photographs, offline (text, faces, clicks, colours)",
-    "standard": "photographs (public models)",
+    "scenes": "a drawn scene",
+    "starter": "a photograph or a page",
+    "standard": "a photograph (public models)",
 }
 
 
 def pack_choices(packs: Sequence[str]) -> list[tuple[str, str]]:
-    """(words, pack) pairs for a dropdown."""
+    """(words, pack) pairs to choose from."""
     return [(PACK_NAMES.get(name, name), name) for name in packs]
 
 
-def pack_for(example: Path, packs: Sequence[str]) -> Any:
-    """The dropdown's update for an example picture; nothing where its pack is not offered."""
-    pack = "scenes" if example.name.startswith("scene") else "starter"
-    return gr.Dropdown(value=pack) if pack in packs else gr.skip()
+def pack_for(packs: Sequence[str], example: Example | None = None) -> str:
+    """The pack for an example; for an upload the first that is not for drawings, since most pictures are photographs."""
+    if example is not None:
+        return example.pack if example.pack in packs else packs[0]
+    return next((name for name in packs if name != "scenes"), packs[0])

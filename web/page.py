@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -10,44 +9,42 @@ import gradio as gr
 from .api import Api
 from .ask_page import AskPage
 from .batch_page import BatchPage
+from .examples import examples
+from .guarded import GuardedBlocks
 from .programs_page import ProgramsPage
 from .service import Service
 from .traces_page import TracesPage
 from .verify_page import VerifyPage
 
-EXAMPLES = (
-    ("scene.png", "A drawn scene"), ("coffee.jpg", "A cup of coffee"), ("page.png", "A printed page"), ("zidane.jpg", "Two men"),
-)  # fmt: skip
 _HEAD = """<div class="sl-head"><h1>Sightline</h1>
 <p>Click on a picture and ask. Every answer shows how it was found and what in the picture supports it.</p></div>"""
 
 
-def examples() -> list[tuple[Path, str]]:
-    """Example pictures, where the repository's folder is there; an installed wheel has none."""
-    folder = Path(__file__).resolve().parent.parent / "examples"
-    return [(folder / name, words) for name, words in EXAMPLES if (folder / name).is_file()]
-
-
 def build(service: Service) -> Any:
     """The Blocks of the app, not launched."""
-    with gr.Blocks(title="Sightline", analytics_enabled=False, delete_cache=(600, 3600)) as blocks:
-        gr.HTML(_HEAD)
+    with GuardedBlocks(title="Sightline", analytics_enabled=False, delete_cache=(600, 3600)) as blocks:
+        Api(service).build()  # first: an event of a page must not take an endpoint's name
+        gr.HTML(_HEAD, padding=False)
+        shown = examples(service.settings.folder)
+        quiet: dict[str, Any] = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
         with gr.Tabs():
             with gr.Tab("Ask", id="ask"):
-                AskPage(service, examples()).build()
+                AskPage(service, shown).build()
             with gr.Tab("Programs", id="programs") as tab:
-                programs = ProgramsPage(service, examples())
+                programs = ProgramsPage(service, shown)
                 programs.build()
-                tab.select(programs.opened, None, programs.pictures, api_visibility="private", queue=False)
+                tab.select(programs.opened, None, programs.pictures, **quiet)
             with gr.Tab("Verify", id="verify") as tab:
-                verify = VerifyPage(service, examples())
+                verify = VerifyPage(service, shown)
                 verify.build()
-                tab.select(verify.opened, None, verify.board, api_visibility="private", queue=False)
+                tab.select(verify.opened, None, verify.board, **quiet)
             with gr.Tab("Batch", id="batch"):
                 BatchPage(service).build()
-            with gr.Tab("Traces", id="traces"):
-                TracesPage(service).build()
-        Api(service).build()
+            with gr.Tab("Traces", id="traces") as tab:
+                traces = TracesPage(service)
+                traces.build()
+                if traces.store is not None:
+                    tab.select(traces.listed, traces.words, [traces.table, traces.none], **quiet)
         blocks.unload(_leaver(service))
     blocks.queue(max_size=service.settings.line, default_concurrency_limit=4, api_open=True)
     return blocks

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -9,7 +12,7 @@ from typing import Any
 import gradio as gr
 
 from ..agent import steps
-from ..agent.events import Recorder
+from ..agent.events import Event, Recorder
 from ..agent.records import Request
 from ..agent.tracing.graphs import draw_graph
 from ..errors import InputError, SightlineError
@@ -21,11 +24,13 @@ from ..programs.syntax import ProgramError
 from ..tools.draw import tag
 from ..tools.values import Image
 from .desk import Seat
-from .markup import problems_html, refusal
+from .examples import Example, example_buttons
+from .markup import note, pictures_html, problems_html, refusal, upload_button
 from .packs import pack_choices, pack_for
 from .service import Service
 from .story import Story
 from .story_panel import story_panel
+from .working import Done, events_of
 
 MOST_SHOWN = 24  # values shown as pictures
 _START = "BOX0=LOC(image=IMAGE,object='dog')\nANSWER0=COUNT(box=BOX0)\nFINAL_RESULT=RESULT(var=ANSWER0)"
@@ -34,7 +39,7 @@ _START = "BOX0=LOC(image=IMAGE,object='dog')\nANSWER0=COUNT(box=BOX0)\nFINAL_RES
 class ProgramsPage:
     """Builds the tab and answers its events. It works on the pictures of the visitor's conversation."""
 
-    def __init__(self, service: Service, examples: list[tuple[Path, str]]) -> None:
+    def __init__(self, service: Service, examples: Sequence[Example]) -> None:
         self.service = service
         self.examples = examples
 
@@ -45,64 +50,48 @@ class ProgramsPage:
         with gr.Row(equal_height=False):
             with gr.Column(scale=5, min_width=320):
                 self.choice = gr.Dropdown(
-                    names, value=None, label="Library program", elem_id="program-choice", filterable=True
-                )
+                    names, value=None, label="Start from a library program", elem_id="program-choice", filterable=True
+                )  # fmt: skip
                 self.text = gr.Code(
-                    _START, language=None, label="Program", lines=8, elem_id="program-text", interactive=True
-                )
-                self.problems = gr.HTML(problems_html([]), elem_id="program-problems")
-                self.pack = gr.Dropdown(
-                    packs, value=packs[0][1], label="Pictures are", elem_id="program-pack"
-                )
-                with gr.Row():
-                    self.upload = gr.UploadButton(
-                        "Upload pictures",
-                        file_types=["image"],
-                        file_count="multiple",
-                        elem_id="program-upload",
-                    )
-                    self.go = gr.Button("Run", variant="primary", elem_id="program-run")
-                self.pictures = gr.Gallery(
-                    label="Pictures (IMAGE; LEFT and RIGHT where there are two)", columns=3, height=180, object_fit="contain",
-                    elem_id="program-pictures", interactive=False, buttons=[],
+                    _START, language=None, label="Program", lines=8, elem_id="program-text", interactive=True, buttons=["copy"]
                 )  # fmt: skip
-                with gr.Row():
-                    self.samples = [gr.Button(words, size="sm") for _, words in self.examples]
+                self.problems = gr.HTML(problems_html([]), elem_id="program-problems", padding=False)
+                self.pictures = gr.HTML(elem_id="program-pictures", apply_default_css=False, padding=False)
+                with gr.Row(elem_classes="sl-bar"):
+                    self.upload = upload_button("Upload", "program-upload", many=True)
+                    self.go = gr.Button("Run", variant="primary", elem_id="program-run", min_width=80)
+                    self.stop = gr.Button("Stop", elem_id="program-stop", interactive=False, min_width=70)
+                self.samples = example_buttons(self.examples, "program-examples")
+                self.pack = gr.Radio(
+                    packs,
+                    value=packs[0][1],
+                    label="The picture is",
+                    elem_id="program-pack",
+                    visible=len(packs) > 1,
+                )
             with gr.Column(scale=6, min_width=320):
-                self.panel = story_panel(elem_id="program-story")
-                self.plan = gr.HTML(elem_id="program-plan", apply_default_css=False)
-                self.values = gr.Gallery(
-                    label="Every value", columns=3, object_fit="contain", elem_id="program-values", interactive=False, buttons=["fullscreen"],
-                )  # fmt: skip
+                self.panel = story_panel(
+                    "The result appears here: every step with its time, the plan, and every value as a picture.",
+                    elem_id="program-story",
+                )
+                self.plan = gr.HTML(elem_id="program-plan", apply_default_css=False, padding=False)
+                self.values = gr.HTML(elem_id="program-values", apply_default_css=False, padding=False)
         self._wire()
 
     def _wire(self) -> None:
-        self.choice.input(
-            self.chosen, self.choice, [self.text, self.problems], api_visibility="private", queue=False
-        )
-        self.text.change(
-            self.checked,
-            self.text,
-            self.problems,
-            api_visibility="private",
-            queue=False,
-            show_progress="hidden",
-            trigger_mode="always_last",
-        )
-        self.upload.upload(
-            self.uploaded, self.upload, [self.pictures, self.panel], api_visibility="private", queue=False
-        )
-        for button, (path, _) in zip(self.samples, self.examples, strict=True):
-            button.click(
-                self._sample(path),
-                None,
-                [self.pictures, self.panel, self.pack],
-                api_visibility="private",
-                queue=False,
-            )
-        self.go.click(
-            self.run, [self.text, self.pack], [self.panel, self.plan, self.values], api_visibility="private", trigger_mode="once",
-            concurrency_limit=self.service.settings.at_once, concurrency_id="ask", show_progress="minimal",
+        quiet: dict[str, Any] = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
+        self.choice.input(self.chosen, self.choice, [self.text, self.problems], **quiet)
+        self.text.change(self.checked, self.text, self.problems, trigger_mode="always_last", **quiet)
+        self.upload.upload(self.uploaded, self.upload, [self.pictures, self.panel, self.pack], **quiet)
+        for button, example in zip(self.samples, self.examples, strict=True):
+            button.click(self._sample(example), None, [self.pictures, self.panel, self.pack], **quiet)
+        run = self.go.click(
+            self.run, [self.text, self.pack], [self.panel, self.plan, self.values, self.stop, self.go], api_visibility="private",
+            trigger_mode="once", concurrency_limit=None, concurrency_id="programs page", show_progress="hidden",
+        )  # fmt: skip
+        self.stop.click(
+            lambda: (note("Stopped."), gr.Button(interactive=False), gr.Button(interactive=True)),
+            None, [self.panel, self.stop, self.go], cancels=[run], api_visibility="private", queue=False,
         )  # fmt: skip
 
     def opened(self, request: gr.Request) -> Any:
@@ -123,44 +112,61 @@ class ProgramsPage:
         except ProgramError as error:
             return problems_html(error.problems)
 
-    def uploaded(self, paths: list[str] | None, request: gr.Request) -> Any:
+    def uploaded(self, paths: list[str] | None, request: gr.Request, example: Example | None = None) -> Any:
         seat = self.service.desk.seat(request.session_hash or "")
         try:
             with seat.lock:
                 for n, path in enumerate(paths or ()):
                     self.service.desk.take(seat, path, Path(path).name, add=n > 0)
         except SightlineError as error:
-            return gr.skip(), refusal(str(error))
-        return _shown(seat), gr.skip()
+            return _shown(seat), refusal(str(error)), gr.skip()
+        return _shown(seat), gr.skip(), gr.Radio(value=pack_for(self.service.settings.packs, example))
 
-    def _sample(self, path: Path) -> Any:
+    def _sample(self, example: Example) -> Any:
         def show_it(request: gr.Request) -> Any:
-            return *self.uploaded([str(path)], request), pack_for(path, self.service.settings.packs)
+            return self.uploaded([str(example.path)], request, example)
 
         return show_it
 
-    def run(self, text: str, pack: str, request: gr.Request) -> Any:
-        """Run the program on the seat's pictures: the story, the plan, every value as a picture."""
+    async def run(self, text: str, pack: str, request: gr.Request) -> AsyncIterator[Any]:
+        """Run the program on the seat's pictures: the story as it grows, then the plan and every value as a picture."""
         seat = self.service.desk.seat(request.session_hash or "")
+        busy = gr.Button(interactive=True), gr.Button(interactive=False)
+        idle = gr.Button(interactive=False), gr.Button(interactive=True)
+        story = Story()
+        yield story.html(), "", "", *busy
         try:
-            with seat.lock:
-                if not seat.pictures:
-                    raise InputError("there is no picture yet; upload one or choose an example")
-                images = tuple(picture.image for picture in seat.pictures)
-            engine = self.service.agent(pack).engine
+            if not seat.pictures:
+                raise InputError("there is no picture yet; upload one or choose an example")
+            images = tuple(picture.image for picture in seat.pictures)
             inputs = Request("", images).inputs
-            program = steps.check(engine, text or "", inputs)
-            story = Story()
-            recorder = Recorder("program")
-            recorder.emit("plan", program=program.text, attempt=0, ok=True, errors=[], demonstrations=[])
-            result = steps.run_recorded(engine, program, inputs, recorder)
+            async with self.service.line.turn(seat.key) as turn:
+                async for story.waiting in turn.places():
+                    yield story.html(), gr.skip(), gr.skip(), *busy
+                story.waiting = None
+                engine = (await asyncio.to_thread(self.service.agent, pack)).engine
+                program = await asyncio.to_thread(steps.check, engine, text or "", inputs)
+
+                def work(recorder: Recorder) -> tuple[ProgramResult, list[Event], list[tuple[str, str]]]:
+                    recorder.emit(
+                        "plan", program=program.text, attempt=0, ok=True, errors=[], demonstrations=[]
+                    )
+                    result = steps.run_recorded(engine, program, inputs, recorder)
+                    return result, recorder.events, self._values(seat, result, images)
+
+                async with aclosing(events_of("program", work)) as items:  # type: ignore[type-var]
+                    async for item in items:
+                        if isinstance(item, Done):
+                            result, events, values = item.value
+                            continue
+                        story.add(item)
+                        yield story.html(), gr.skip(), gr.skip(), *busy
         except SightlineError as error:
-            return refusal(str(error)), "", []
-        for event in recorder.events:
-            story.add(event)
+            yield refusal(str(error)), "", "", *idle
+            return
         value = "" if result.value is None else show(result.value, 400)
         story.answer = {"status": result.status, "text": value}
-        return story.html(), _plan(recorder), self._values(seat, result, images)
+        yield story.html(), _plan(events), pictures_html(values, "Every value"), *idle
 
     def _values(self, seat: Seat, result: ProgramResult, images: tuple[Image, ...]) -> list[tuple[str, str]]:
         """Every value that can be looked at, with the step's name."""
@@ -172,18 +178,18 @@ class ProgramsPage:
                 shown = [Image.from_array(tag(images[0], regions))]
             for picture in shown[:6]:
                 if len(out) < MOST_SHOWN:
-                    out.append((self.service.desk.keep(seat, picture), f"{step.name} = {step.op}"))
+                    out.append((self.service.desk.show(seat, picture), f"{step.name} = {step.op}"))
         return out
 
 
-def _plan(recorder: Recorder) -> str:
+def _plan(events: Sequence[Event]) -> str:
     """The graph that ran, with each node's status and time, and what the optimiser did."""
-    graph = next((event.data for event in recorder.events if event.kind == "graph"), None)
+    graph = next((event.data for event in events if event.kind == "graph"), None)
     if graph is None:
         return ""
     ran = {
         event.data["node"]: event.data
-        for event in recorder.events
+        for event in events
         if event.kind == "step" and event.data["node"] is not None
     }
     nodes = []
@@ -196,5 +202,9 @@ def _plan(recorder: Recorder) -> str:
     return f'<figure class="plan"><figcaption>The plan as it ran</figcaption>{drawn}<ul>{notes}</ul></figure>'
 
 
-def _shown(seat: Seat) -> list[tuple[str, str]]:
-    return [(str(seat.folder / f"{p.image.hash}.png"), p.name) for p in seat.pictures]
+def _shown(seat: Seat) -> str:
+    shown = [(p.url, p.name) for p in seat.pictures]
+    names = (
+        "IMAGE" if len(shown) < 2 else "LEFT and RIGHT" if len(shown) == 2 else f"IMAGE1 to IMAGE{len(shown)}"
+    )
+    return pictures_html(shown, f"Pictures ({names} in the program)")

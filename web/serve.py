@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 import hmac
 import json
-from collections.abc import AsyncIterator, Mapping
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Any
 
 from langchain_core.language_models.chat_models import BaseChatModel
@@ -15,7 +16,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 
-from ..agent.controllers.endpoint import BODY_BYTES, Refused, completion, pieces
+from ..agent.controllers.endpoint import BODY_BYTES, Refused, completion, streamed
+from ..mllm.cutoff import Cutoff, cutting_off
 from .mcp_tools import McpTools
 
 
@@ -38,10 +40,13 @@ def application(
     async def completed(request: Request) -> Response:
         _admit(request, key)
         asked = await _body(request)
-        whole = await asyncio.to_thread(completion, models, asked)
         if not asked.get("stream"):
-            return JSONResponse(whole)
-        return StreamingResponse(_stream(whole), media_type="text/event-stream")
+            return JSONResponse(await asyncio.to_thread(completion, models, asked))
+        stopped = threading.Event()
+        chunks = streamed(models, asked)
+        # what is wrong with the request is told before a stream begins
+        first = await asyncio.to_thread(_until, stopped, next, chunks)
+        return StreamingResponse(_stream(first, chunks, stopped), media_type="text/event-stream")
 
     async def healthy(_request: Request) -> Response:
         return JSONResponse({"status": "ok"})
@@ -109,7 +114,20 @@ async def _body(request: Request) -> dict[str, Any]:
     return asked
 
 
-async def _stream(whole: dict[str, Any]) -> AsyncIterator[str]:
-    for piece in pieces(whole):
-        yield f"data: {json.dumps(piece, ensure_ascii=False)}\n\n"
-    yield "data: [DONE]\n\n"
+def _until(stopped: threading.Event, work: Callable[..., Any], *arguments: Any) -> Any:
+    """`work`, cut off where `stopped` is set: a model that it sets to work sees that too."""
+    with cutting_off(Cutoff(stopped=stopped)):
+        return work(*arguments)
+
+
+async def _stream(
+    first: dict[str, Any], chunks: Iterator[dict[str, Any]], stopped: threading.Event
+) -> AsyncIterator[str]:
+    piece: dict[str, Any] | None = first
+    try:
+        while piece is not None:
+            yield f"data: {json.dumps(piece, ensure_ascii=False)}\n\n"
+            piece = await asyncio.to_thread(next, chunks, None)
+        yield "data: [DONE]\n\n"
+    finally:
+        stopped.set()

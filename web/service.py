@@ -7,11 +7,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from ..agent.agent import Agent
-from ..agent.records import Limits
+from ..agent.records import Limits, Mark
+from ..agent.tracing.store import TraceStore
 from ..errors import InputError, SightlineError
 from ..tools.registry import default_registry
-from .desk import Desk
+from ..tools.values import Image
+from .desk import Desk, Seat
+from .line import Line
+from .segment import masks_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +34,7 @@ class Settings:
         lifetime: seconds after which an unused seat is let go.
         at_once: questions at work at the same time; more wait in line and are told where they stand.
         line: questions that may wait; more are refused with a line that says so.
+        keep_days: traces are deleted after so many days; None keeps them.
         limits: of one answer.
     """
 
@@ -41,6 +48,7 @@ class Settings:
     lifetime: float = 3600.0
     at_once: int = 2
     line: int = 64
+    keep_days: float | None = None
     limits: Limits = field(default_factory=lambda: Limits(seconds=60.0))
 
 
@@ -49,7 +57,9 @@ class Service:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.desk = Desk(settings.folder, settings.lifetime)
+        self.desk = Desk(settings.folder, settings.lifetime, gone=self.forget)
+        self.line = Line(settings.at_once, settings.line)
+        self.batches = Line(1, settings.line)
         self.registry = default_registry()
         self._agents: dict[str, Agent] = {}
         self._lock = threading.Lock()
@@ -68,28 +78,39 @@ class Service:
                     cache=self.settings.cache,
                     traces=self.settings.traces,
                     limits=self.settings.limits,
-                    workers=self.settings.at_once,
+                    workers=self.settings.at_once + 2,  # one that was stopped may still be ending
                 )
                 self._agents[pack] = made
             return self._agents[pack]
 
     def warm(self) -> None:
-        """Load what the first click and the first question need, so that nobody waits for it."""
+        """Load what the first click and the first question need and use it once, so that nobody waits for it."""
+        blank = Image.from_array(np.zeros((64, 64, 3), np.uint8))
         for pack in self.settings.packs:
-            models = self.agent(pack).engine.models
-            for role in ("segmenter", "detector"):
-                if models.has(role):
-                    try:
-                        models.get(role)
-                    except SightlineError:
-                        continue  # the first use says why
+            engine = self.agent(pack).engine
+            try:
+                if engine.models.has("detector"):
+                    engine.models.get("detector")
+                if engine.models.has("segmenter"):
+                    masks_of(engine, blank, Mark(points=((32.0, 32.0, True),)))
+            except SightlineError:
+                continue  # the first use says why
 
     def leave(self, visitor: str) -> None:
         """A visitor is gone: pictures, marks and memory of the conversation too."""
-        seat = self.desk.leave(visitor)
-        if seat is not None:
-            for agent in self._agents.values():
-                agent.forget(seat.key)
+        self.desk.leave(visitor)
+
+    def forget(self, seat: Seat) -> None:
+        """What was said so far is no longer what a question follows up on."""
+        for agent in list(self._agents.values()):
+            agent.forget(seat.key)
+
+    def tidy(self) -> None:
+        """Let go of what has outlived its time: seats that were left, and old traces."""
+        self.desk.tidy()
+        if self.settings.traces is not None and self.settings.keep_days is not None:
+            with TraceStore(self.settings.traces) as store:
+                store.prune(older_than_days=self.settings.keep_days)
 
     def close(self) -> None:
         self.desk.close()

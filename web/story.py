@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from typing import Any
 
 from ..agent.events import Event
+from .line import Place
 
 _MARKS = {"done": "✓", "cached": "✓", "failed": "✕", "skipped": "–"}
 _SAID = {"done": "done", "cached": "from the cache", "failed": "failed", "skipped": "not needed"}
 _VERDICTS = {"supported": "supported", "contradicted": "contradicted", "unverifiable": "cannot be told"}
+_WAYS = {
+    "program": "a program", "react": "tools, round by round", "decompose": "sub-questions", "direct": "the model alone",
+}  # fmt: skip
 _MOST = 4000  # characters of one text
 
 
@@ -25,10 +29,18 @@ class Story:
     answer: dict[str, Any] | None = None
     draft: str = ""
     failed: str = ""
+    first: str = "First said"  # what the text before its correction is called
+    detail: str = ""  # the whole reason of a failure
+    pictures: list[str] = field(
+        default_factory=list
+    )  # addresses of what the answer is, where it is a picture
+    waiting: Place | None = None  # where the question stands in the line; None once it is at work
+    earlier: Sequence[tuple[str, str]] = ()  # (question, answer) of the conversation so far, oldest first
     _why: str = ""
     _doing: str = "Looking at the question"
     _thoughts: list[tuple[str, str]] = field(default_factory=list)
     _plans: list[dict[str, Any]] = field(default_factory=list)
+    _running: dict[str, str] = field(default_factory=dict)
     _steps: dict[tuple[int, str], dict[str, Any]] = field(default_factory=dict)
     _calls: dict[str, dict[str, Any]] = field(default_factory=dict)
     _questions: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -52,7 +64,7 @@ class Story:
         self.question = str(data["question"])
 
     def _on_mode(self, data: dict[str, Any]) -> None:
-        self._why = f"{data['chosen']}: {data['why']}"
+        self._why = f"{_WAYS.get(str(data['chosen']), data['chosen'])}: {data['why']}"
         self._doing = "Planning" if data["chosen"] == "program" else "Thinking"
 
     def _on_thought(self, data: dict[str, Any]) -> None:
@@ -62,10 +74,14 @@ class Story:
         self._plans.append(data)
         self._doing = "Looking" if data.get("ok") else "Mending the plan"
 
+    def _on_start(self, data: dict[str, Any]) -> None:
+        self._running[str(data["name"])] = str(data["op"])
+        self._doing = f"Running {data['op']}"
+
     def _on_step(self, data: dict[str, Any]) -> None:
+        self._running.pop(str(data["name"]), None)
         self._steps[int(data.get("program") or 0), str(data["name"])] = data
-        for n, region in enumerate(_regions(data.get("value"))):
-            self._keep(f"{data['name']}.{n}", region)
+        self._keep_all(str(data["name"]), data)
 
     def _on_call(self, data: dict[str, Any]) -> None:
         self._calls[str(data["id"])] = data
@@ -73,8 +89,7 @@ class Story:
 
     def _on_observation(self, data: dict[str, Any]) -> None:
         self._calls.setdefault(str(data["id"]), {})["seen"] = data
-        for n, region in enumerate(_regions(data.get("value"))):
-            self._keep(f"{data['id']}.{n}", region)
+        self._keep_all(str(data["id"]), data)
 
     def _on_question(self, data: dict[str, Any]) -> None:
         self._questions[str(data["id"])] = data
@@ -113,9 +128,18 @@ class Story:
     def _on_end(self, data: dict[str, Any]) -> None:
         self.usage = dict(data.get("usage") or {})
 
+    def _keep_all(self, name: str, data: dict[str, Any]) -> None:
+        """The regions of a step's or a call's value; `frames` says which picture each lies in."""
+        frames = list(data.get("frames") or ())
+        for n, region in enumerate(_regions(data.get("value"))):
+            frame = frames[n] if n < len(frames) else frames[0] if len(frames) == 1 else None
+            self._keep(f"{name}.{n}", {**region, "picture": frame})
+
     def _keep(self, name: str, region: dict[str, Any]) -> None:
         label = str(region.get("text") or region.get("label") or "")
-        self.regions[name] = {"id": name, "box": region["box"], "label": label[:40]}
+        self.regions[name] = {
+            "id": name, "box": region["box"], "label": label[:40], "picture": region.get("picture"),
+        }  # fmt: skip
 
     # -- the page ----------------------------------------------------------------------------------------------------
 
@@ -127,25 +151,34 @@ class Story:
             parts.append(f'<p class="story-question">{_text(self.question)}</p>')
         parts += self._answer()
         if not done:
-            parts.append(f'<p class="story-doing"><span class="story-dot"></span>{_text(self._doing)} …</p>')
+            doing = standing(self.waiting) if self.waiting else f"{_text(self._doing)} …"
+            parts.append(f'<p class="story-doing" role="status"><span class="story-dot"></span>{doing}</p>')
         parts += self._checked()
         parts += self._how(open_now=not done)
+        parts += self._before()
         parts.append("</article>")
         return "".join(parts)
 
     def _answer(self) -> Iterator[str]:
         if self.failed:
             yield f'<p class="story-failed" role="alert">{_text(self.failed)}</p>'
+            if self.detail:
+                yield f'<details class="story-detail"><summary>Details</summary><p class="story-note">{_text(self.detail)}</p></details>'
         elif self.answer is not None:
             text, status = str(self.answer.get("text") or ""), self.answer.get("status")
             if status == "partial":
                 yield '<p class="story-note">A limit was reached; this is what is known so far.</p>'
             if text:
                 yield f'<p class="story-answer">{_text(text)}</p>'
-            elif self._errors:
+            elif self._claims and self.first != "First said":
+                yield '<p class="story-note">Nothing had to be changed.</p>'
+            for url in self.pictures:
+                shown = escape(url, quote=True)
+                yield f'<figure class="story-picture"><img src="{shown}" alt="The picture that was made"><a href="{shown}" download="sightline.png">Download</a></figure>'
+            if not text and self._errors:
                 yield f'<p class="story-failed" role="alert">{_text(self._errors[-1])}</p>'
             if self.draft and text and self.draft != text:
-                yield f'<p class="story-before"><span>First said</span> <del>{_text(self.draft)}</del></p>'
+                yield f'<p class="story-before"><span>{_text(self.first)}</span> <del>{_text(self.draft)}</del></p>'
         elif self.draft:
             yield f'<p class="story-answer story-unchecked">{_text(self.draft)}</p>'
 
@@ -178,7 +211,7 @@ class Story:
             return
         yield f'<details class="story-how"{" open" if open_now else ""}><summary>How it was found{self._cost()}</summary>'
         if self._why:
-            yield f'<p class="story-note">Mode {_text(self._why)}</p>'
+            yield f'<p class="story-note">Answered by {_text(self._why)}.</p>'
         for fall in self._falls:
             yield f'<p class="story-note">{_text(fall)}</p>'
         yield from self._asked()
@@ -197,7 +230,16 @@ class Story:
         if not self.usage:
             return ""
         calls, ms = self.usage.get("calls", 0), float(self.usage.get("ms", 0.0))
-        return f' <span class="story-cost">{calls} tool calls, {ms / 1000:.1f} s</span>'
+        called = f"{calls} tool call{'' if calls == 1 else 's'}"
+        return f' <span class="story-cost">{called}, {ms / 1000:.1f} s</span>'
+
+    def _before(self) -> Iterator[str]:
+        if not self.earlier:
+            return
+        yield f'<details class="story-how"><summary>Earlier in this conversation ({len(self.earlier)})</summary><dl class="story-earlier">'
+        for question, answer in reversed(self.earlier):
+            yield f"<dt>{_text(question)}</dt><dd>{_text(answer)}</dd>"
+        yield "</dl></details>"
 
     def _asked(self) -> Iterator[str]:
         if not self._questions:
@@ -217,7 +259,8 @@ class Story:
         for line in str(plan.get("program", "")).strip().splitlines():
             name = re.match(r"\s*(\w+)\s*=", line)
             step = self._step(name.group(1)) if name else None
-            status = str(step["status"]) if step else ""
+            running = name is not None and name.group(1) in self._running
+            status = str(step["status"]) if step else "running" if running else ""
             light = " ".join(key for key in self.regions if name and key.startswith(f"{name.group(1)}."))
             yield f'<li class="is-{escape(status or "open", quote=True)}">'
             opened = (
@@ -233,6 +276,8 @@ class Story:
                     f"{_text(str(step.get('error') or step.get('shown') or ''))[:600]}"
                     f" <small>{float(step.get('ms') or 0):.0f} ms{', cached' if step.get('cached') else ''}</small></span>"
                 )
+            elif running:
+                yield '<span class="story-value"><span class="story-dot"></span> at work</span>'
             yield "</button></li>" if light else "</div></li>"
         yield "</ol>"
         for error in plan.get("errors") or ():
@@ -255,6 +300,14 @@ class Story:
                 yield f'<span class="story-why">{_text(thought)}</span>'
             yield f"<code>{_text(_written(call))}</code><span class=story-value>{_text(str(seen.get('shown', '…')))}</span></button></li>"
         yield "</ol>"
+
+
+def standing(place: Place) -> str:
+    """Where somebody stands in the line, in words."""
+    ahead = {0: "You are next", 1: "1 question is ahead of yours"}.get(
+        place.ahead, f"{place.ahead} questions are ahead of yours"
+    )
+    return f"{ahead}; it starts in about {max(1, round(place.seconds))} s."
 
 
 def _written(call: dict[str, Any]) -> str:

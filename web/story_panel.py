@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+from html import escape
 from typing import Any
 
 import gradio as gr
-
-_EMPTY = '<p class="story-empty">The answer appears here, with how it was found and what checked it.</p>'
 
 _JS = """
 element.addEventListener("click", (event) => {
@@ -20,6 +19,10 @@ element.addEventListener("click", (event) => {
 """
 
 
-def story_panel(**options: Any) -> gr.HTML:
-    """HTML of `Story.html()`; its `light` event names the regions to light."""
-    return gr.HTML(value=_EMPTY, js_on_load=_JS, apply_default_css=False, **options)
+def story_panel(
+    empty: str = "The answer appears here, with how it was found and what checked it.", **options: Any
+) -> gr.HTML:
+    """HTML of `Story.html()`; its `light` event names the regions to light. `empty` is said before there is a story."""
+    return gr.HTML(
+        value=f'<p class="story-empty">{escape(empty)}</p>', js_on_load=_JS, apply_default_css=False, padding=False, **options
+    )  # fmt: skip

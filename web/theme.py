@@ -32,6 +32,20 @@ def theme() -> Any:
         block_info_text_color_dark="#b6c0cc",
         input_placeholder_color="#6b7280",
         input_placeholder_color_dark="#98a4b3",
+        color_accent="#1d4ed8",
+        block_title_text_color="#374151",
+        block_title_text_color_dark="#cbd5e1",
+        block_title_text_weight="600",
+        block_label_text_weight="600",
+        button_large_text_weight="600",
+        button_cancel_text_color="#374151",
+        checkbox_background_color_selected="#1d4ed8",
+        checkbox_border_color_selected="#1d4ed8",
+        input_background_fill="#ffffff",
+        input_background_fill_dark="#10161e",
+        input_border_width="1px",
+        input_border_color="#cbd5e1",
+        input_border_color_dark="#3b4757",
         button_primary_background_fill="#1d4ed8",
         button_primary_background_fill_hover="#1e40af",
         button_primary_background_fill_dark="#2563eb",
@@ -50,10 +64,13 @@ def css() -> str:
 
 def head() -> str:
     """Rules for Gradio's own frame, which it would put below itself in a style sheet: a phone has no room for its margins."""
-    return """<style>@media (max-width: 640px) {
+    return """<style>.dark .tab-container button.selected { color: #93b4fd !important; border-color: #93b4fd !important; }
+.dark .tab-container button.selected::after { background: #93b4fd !important; }
+@media (max-width: 640px) {
   .gradio-container, .gradio-container > .main { width: 100% !important; max-width: 100vw !important; min-width: 0 !important; }
   .gradio-container > .main > .wrap, .gradio-container .contain { min-width: 0 !important; width: 100% !important; }
   .gradio-container > .main { padding: 8px !important; }
   .gradio-container .column { min-width: 0 !important; width: 100%; }
   .gradio-container .row:has(> .column) { flex-direction: column; }
+  .gradio-container .tab-container button { padding: 0 9px !important; }
 }</style>"""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +13,13 @@ import gradio as gr
 from ..agent.events import Recorder
 from ..errors import InputError, SightlineError
 from .board import View, board
-from .markup import refusal
+from .examples import Example, example_buttons
+from .markup import note, refusal, upload_button
 from .packs import pack_choices, pack_for
 from .service import Service
 from .story import Story
 from .story_panel import story_panel
+from .working import Done, events_of
 
 MOST_TEXT = 6000  # characters
 
@@ -23,7 +27,7 @@ MOST_TEXT = 6000  # characters
 class VerifyPage:
     """Builds the tab and answers its events. Its picture is that of the visitor's conversation."""
 
-    def __init__(self, service: Service, examples: list[tuple[Path, str]]) -> None:
+    def __init__(self, service: Service, examples: Sequence[Example]) -> None:
         self.service = service
         self.examples = examples
 
@@ -32,58 +36,66 @@ class VerifyPage:
         packs = pack_choices(self.service.settings.packs)
         with gr.Row(equal_height=False):
             with gr.Column(scale=6, min_width=320):
-                self.board = board(elem_id="verify-board", label="Picture")
-                with gr.Row():
-                    self.upload = gr.UploadButton(
-                        "Upload a picture", file_types=["image"], size="sm", elem_id="verify-upload"
-                    )
-                    self.samples = [gr.Button(words, size="sm") for _, words in self.examples]
+                self.board = board(elem_id="verify-board", label="Picture", padding=False, marking=False)
+                with gr.Row(elem_classes="sl-bar"):
+                    self.upload = upload_button("Upload", "verify-upload")
+                self.samples = example_buttons(self.examples, "verify-examples")
+                self.pack = gr.Radio(
+                    packs,
+                    value=packs[0][1],
+                    label="The picture is",
+                    elem_id="verify-pack",
+                    visible=len(packs) > 1,
+                )
             with gr.Column(scale=5, min_width=320):
                 self.text = gr.Textbox(
                     label="Text about the picture", lines=5, max_lines=14, max_length=MOST_TEXT, elem_id="verify-text",
                     placeholder="Two brown dogs sit left of a red bus. There is no cat.",
                 )  # fmt: skip
-                self.pack = gr.Dropdown(packs, value=packs[0][1], label="Pictures are", elem_id="verify-pack")
-                self.go = gr.Button("Check it", variant="primary", elem_id="verify-run")
-                self.panel = story_panel(elem_id="verify-story")
-        self.upload.upload(
-            self.uploaded, self.upload, [self.board, self.panel], api_visibility="private", queue=False
-        )
-        for button, (path, _) in zip(self.samples, self.examples, strict=True):
-            button.click(
-                self._sample(path),
-                None,
-                [self.board, self.panel, self.pack],
-                api_visibility="private",
-                queue=False,
-            )
-        self.go.click(
-            self.check, [self.text, self.pack], [self.panel, self.board], api_visibility="private", trigger_mode="once",
-            concurrency_limit=self.service.settings.at_once, concurrency_id="ask", show_progress="hidden",
+                with gr.Row(elem_classes="sl-bar"):
+                    self.go = gr.Button(
+                        "Check it", variant="primary", elem_id="verify-run", scale=3, min_width=80
+                    )
+                    self.stop = gr.Button(
+                        "Stop", elem_id="verify-stop", interactive=False, scale=1, min_width=70
+                    )
+                self.panel = story_panel(
+                    "Every claim of the text is checked against the picture; what is wrong is corrected.", elem_id="verify-story"
+                )  # fmt: skip
+        quiet: dict[str, Any] = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
+        self.upload.upload(self.uploaded, self.upload, [self.board, self.panel, self.pack], **quiet)
+        for button, example in zip(self.samples, self.examples, strict=True):
+            button.click(self._sample(example), None, [self.board, self.panel, self.pack], **quiet)
+        run = self.go.click(
+            self.check, [self.text, self.pack], [self.panel, self.board, self.stop, self.go], api_visibility="private",
+            trigger_mode="once", concurrency_limit=None, concurrency_id="verify page", show_progress="hidden",
         )  # fmt: skip
-        self.panel.light(
-            self.lit, None, self.board, api_visibility="private", queue=False, show_progress="hidden"
-        )
+        self.stop.click(
+            lambda: (note("Stopped."), gr.Button(interactive=False), gr.Button(interactive=True)),
+            None, [self.panel, self.stop, self.go], cancels=[run], api_visibility="private", queue=False,
+        )  # fmt: skip
+        self.panel.light(self.lit, None, self.board, **quiet)
 
-    def uploaded(self, path: str | None, request: gr.Request) -> Any:
+    def uploaded(self, path: str | None, request: gr.Request, example: Example | None = None) -> Any:
         seat = self.service.desk.seat(request.session_hash or "")
         if not path:
-            return gr.skip(), gr.skip()
+            return gr.skip(), gr.skip(), gr.skip()
         try:
             with seat.lock:
                 self.service.desk.take(seat, path, Path(path).name)
         except SightlineError as error:
-            return gr.skip(), refusal(str(error))
-        return self._view(seat, []), gr.skip()
+            return gr.skip(), refusal(str(error)), gr.skip()
+        seat.notes["checked"] = []
+        return self._view(seat, []), gr.skip(), gr.Radio(value=pack_for(self.service.settings.packs, example))
 
     def opened(self, request: gr.Request) -> Any:
         """The tab came to the front: the picture of the conversation is its own."""
         seat = self.service.desk.seat(request.session_hash or "")
         return self._view(seat, []) if seat.pictures else gr.skip()
 
-    def _sample(self, path: Path) -> Any:
+    def _sample(self, example: Example) -> Any:
         def show(request: gr.Request) -> Any:
-            return *self.uploaded(str(path), request), pack_for(path, self.service.settings.packs)
+            return self.uploaded(str(example.path), request, example)
 
         return show
 
@@ -98,14 +110,16 @@ class VerifyPage:
             lit,
         ).to_json()
 
-    def check(self, text: str, pack: str, request: gr.Request) -> Iterator[Any]:
-        """Verify the text against the picture; the panel, then the picture with its evidence."""
-        from ..agent.verification.verify import verify
+    async def check(self, text: str, pack: str, request: gr.Request) -> AsyncIterator[Any]:
+        """Verify the text against the picture: the panel as the verdicts come, then the picture with its evidence."""
+        from ..agent.verification.verify import Verification, verify
 
         seat = self.service.desk.seat(request.session_hash or "")
-        story = Story()
+        busy = gr.Button(interactive=True), gr.Button(interactive=False)
+        idle = gr.Button(interactive=False), gr.Button(interactive=True)
+        story = Story(first="The text said", _doing="Looking for claims")
         seat.notes["checked"] = []
-        yield story.html(), gr.skip()
+        yield story.html(), gr.skip(), *busy
         try:
             if not (text or "").strip():
                 raise InputError(
@@ -113,20 +127,31 @@ class VerifyPage:
                 )
             if len(text) > MOST_TEXT:
                 raise InputError(f"the text has {len(text)} characters; {MOST_TEXT} are the most")
-            with seat.lock:
-                image = seat.picture.image
-            agent = self.service.agent(pack)
-            recorder = Recorder("verify")
-            recorder.emit("draft", text=text, grounded=text)
-            found = verify(image, text, controller=agent.controller, engine=agent.engine, recorder=recorder)
+            image = seat.picture.image
+            async with self.service.line.turn(seat.key) as turn:
+                async for story.waiting in turn.places():
+                    yield story.html(), gr.skip(), *busy
+                story.waiting = None
+                agent = await asyncio.to_thread(self.service.agent, pack)
+
+                def work(recorder: Recorder) -> Verification:
+                    recorder.emit("draft", text=text, grounded=text)
+                    return verify(
+                        image, text, controller=agent.controller, engine=agent.engine, recorder=recorder
+                    )
+
+                async with aclosing(events_of("verify", work)) as items:  # type: ignore[type-var]
+                    async for item in items:
+                        if isinstance(item, Done):
+                            story.answer = {"status": "done", "text": item.value.text}
+                            continue
+                        story.add(item)
+                        yield story.html(), gr.skip(), *busy
         except SightlineError as error:
-            yield refusal(str(error)), gr.skip()
+            yield refusal(str(error)), gr.skip(), *idle
             return
-        for event in recorder.events:
-            story.add(event)
-        story.answer = {"status": "done", "text": found.text}
         seat.notes["checked"] = list(story.regions.values())[:80]
-        yield story.html(), self._view(seat, [])
+        yield story.html(), self._view(seat, []), *idle
 
     def lit(self, event: gr.EventData, request: gr.Request) -> Any:
         seat = self.service.desk.seat(request.session_hash or "")

@@ -66,6 +66,7 @@ class ChatController:
     """
 
     knows = True
+    told_tools = True
 
     def __init__(
         self,
@@ -135,7 +136,7 @@ class ChatController:
 
     def divide(self, request: Request, known: Sequence[Fact], recorder: Recorder) -> list[SubQuestion]:
         """The sub-questions still needed, best asked in this order; none when `known` suffices."""
-        system = prompts.text("decompose", most=str(SUB_QUESTIONS))
+        system = prompts.text("decompose", how_many=_how_many(request, known))
         asked = said(request) + ("\n\nKnown:\n" + fenced(known) if known else "\n\nKnown: nothing yet")
         data = self._json("decision maker", system, asked, recorder, _DIVIDE_SCHEMA, "questions")
         found: dict[str, SubQuestion] = {}
@@ -398,3 +399,11 @@ _CLAIMS_SCHEMA = _object(
         ),
     },
 )  # fmt: skip
+
+
+def _how_many(request: Request, known: Sequence[Fact]) -> str:
+    """How many sub-questions a reply may hold; where their number is set, how many it has to."""
+    if request.decomposition.stop == "fixed":
+        left = max(1, min(SUB_QUESTIONS, request.decomposition.length - len(known)))
+        return f"Exactly {left} sub-question{'s' * (left > 1)}, also where fewer would do"
+    return f"At most {SUB_QUESTIONS} sub-questions"

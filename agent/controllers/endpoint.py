@@ -3,7 +3,8 @@
     with serving({"starter": StarterServed(StarterController())}) as url:
         controller(f"openai:starter@{url}")
 
-It listens on this machine alone unless told otherwise. Replies come whole; a client that asks for a stream gets one piece.
+It listens on this machine alone unless told otherwise. A client that asks for a stream gets the words as they are written,
+where the model gives them so, and the whole reply in one piece where it does not.
 """
 
 from __future__ import annotations
@@ -14,13 +15,20 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import chain
 from typing import Any
 
 from langchain_core.language_models.chat_models import BaseChatModel
-from langchain_core.messages import AIMessage, convert_to_messages
+from langchain_core.messages import (
+    AIMessage,
+    AIMessageChunk,
+    BaseMessage,
+    convert_to_messages,
+    message_chunk_to_message,
+)
 
 from ...errors import InputError, SightlineError
 
@@ -43,6 +51,68 @@ def completion(models: Mapping[str, BaseChatModel], request: Mapping[str, Any]) 
     Raises:
         Refused: an unknown model, messages that cannot be read, or a model that cannot do what is asked.
     """
+    model, messages, stop, name = _read(models, request)
+    try:
+        reply = model.invoke(messages, stop=stop)
+    except SightlineError as error:
+        raise Refused(400, str(error)) from error
+    return _as_openai(reply, name)
+
+
+def streamed(
+    models: Mapping[str, BaseChatModel], request: Mapping[str, Any]
+) -> Generator[dict[str, Any], None, None]:
+    """The same completion as the chunks of a stream. The first step raises what `completion` would; a failure after that
+    is a chunk with an `error`, after which the stream ends."""
+    model, messages, stop, name = _read(models, request)
+    head = {
+        "id": f"chatcmpl-{uuid.uuid4().hex}", "object": "chat.completion.chunk", "created": int(time.time()), "model": name,
+    }  # fmt: skip
+    begun = False
+    whole: Any = None
+    try:
+        for part in model.stream(messages, stop=stop):
+            if not isinstance(part, AIMessageChunk):  # a model that only replies whole
+                yield from pieces(_as_openai(part, name))
+                return
+            whole = part if whole is None else whole + part
+            if part.text:
+                role = {} if begun else {"role": "assistant"}
+                yield head | {"choices": [_delta(role | {"content": str(part.text)})]}
+                begun = True
+    except SightlineError as error:
+        if not begun:
+            raise Refused(400, str(error)) from error
+        yield Refused(400, str(error)).body
+        return
+    except Exception:
+        if not begun:
+            raise
+        _log.exception("the endpoint failed while it streamed")
+        yield Refused(500, "the server failed; its log says why", "server_error").body
+        return
+    reply = message_chunk_to_message(whole or AIMessageChunk(content=""))
+    assert isinstance(reply, AIMessage)
+    told = _as_openai(reply, name)
+    (choice,) = told["choices"]
+    rest: dict[str, Any] = {} if begun else {"role": "assistant"}
+    if "tool_calls" in choice["message"]:
+        rest["tool_calls"] = _indexed(choice["message"]["tool_calls"])
+    yield head | {"choices": [_delta(rest, choice["finish_reason"])], "usage": told["usage"]}
+
+
+def _delta(delta: dict[str, Any], finish: str | None = None) -> dict[str, Any]:
+    return {"index": 0, "delta": delta, "finish_reason": finish}
+
+
+def _indexed(calls: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{"index": n, **call} for n, call in enumerate(calls)]
+
+
+def _read(
+    models: Mapping[str, BaseChatModel], request: Mapping[str, Any]
+) -> tuple[Any, list[BaseMessage], list[str] | None, str]:
+    """The model with its tools, the messages, the words at which it must end, and the model's name."""
     name = str(request.get("model") or "")
     if name not in models:
         raise Refused(
@@ -62,11 +132,11 @@ def completion(models: Mapping[str, BaseChatModel], request: Mapping[str, Any]) 
             raise Refused(400, "tools must be a list")
         model = model.bind_tools(tools)
     stop = request.get("stop")
-    try:
-        reply = model.invoke(messages, stop=[stop] if isinstance(stop, str) else stop)
-    except SightlineError as error:
-        raise Refused(400, str(error)) from error
-    return _as_openai(reply, name)
+    if isinstance(stop, str):
+        stop = [stop]
+    if stop is not None and not (isinstance(stop, list) and all(isinstance(s, str) for s in stop)):
+        raise Refused(400, "stop must be a text or a list of texts")
+    return model, messages, stop, name
 
 
 def _as_openai(reply: AIMessage, name: str) -> dict[str, Any]:
@@ -107,11 +177,9 @@ def pieces(whole: dict[str, Any]) -> Iterator[dict[str, Any]]:
     head = {key: whole[key] for key in ("id", "created", "model")} | {"object": "chat.completion.chunk"}
     delta = dict(choice["message"])
     if "tool_calls" in delta:
-        delta["tool_calls"] = [{"index": n, **call} for n, call in enumerate(delta["tool_calls"])]
-    yield head | {"choices": [{"index": 0, "delta": delta, "finish_reason": None}]}
-    yield head | {
-        "choices": [{"index": 0, "delta": {}, "finish_reason": choice["finish_reason"]}], "usage": whole["usage"]
-    }  # fmt: skip
+        delta["tool_calls"] = _indexed(delta["tool_calls"])
+    yield head | {"choices": [_delta(delta)]}
+    yield head | {"choices": [_delta({}, choice["finish_reason"])], "usage": whole["usage"]}
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -173,17 +241,25 @@ class _Handler(BaseHTTPRequestHandler):
             raise Refused(400, "the body is no JSON") from None
         if not isinstance(request, dict):
             raise Refused(400, "the body must be a JSON object")
-        whole = completion(self.models, request)
         if not request.get("stream"):
-            return whole
+            return completion(self.models, request)
+        chunks = streamed(self.models, request)
+        first = next(chunks)  # what is wrong with the request is told before a stream begins
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
         self.send_header("Connection", "close")
         self.end_headers()
         self.close_connection = True
-        for piece in pieces(whole):
-            self.wfile.write(f"data: {json.dumps(piece, ensure_ascii=False)}\n\n".encode())
-        self.wfile.write(b"data: [DONE]\n\n")
+        try:
+            for piece in chain((first,), chunks):
+                self.wfile.write(f"data: {json.dumps(piece, ensure_ascii=False)}\n\n".encode())
+                self.wfile.flush()
+            self.wfile.write(b"data: [DONE]\n\n")
+        except (
+            BrokenPipeError,
+            ConnectionResetError,
+        ):  # the client has left, and the work ends with the iterator
+            chunks.close()
         return None
 
     def _send(self, status: int, body: dict[str, Any]) -> None:

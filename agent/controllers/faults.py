@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import CannotError, ControllerError
+from ..errors import CannotError, ControllerError, Unreachable
 
 KEYS = {
     "openai": "OPENAI_API_KEY",
@@ -99,19 +99,17 @@ def explained(
     where = f"{name} at {place}" if place and place not in name else name
     key = KEYS.get(provider, "the provider's key")
     if _is_refused(error):
-        return ControllerError(f"{where}: connection refused; start the server, or correct the address")
+        return Unreachable(f"{where}: connection refused; start the server, or correct the address")
     if _is_quota(error):
-        return ControllerError(f"{where}: the account has no quota left; check its plan and billing")
+        return Unreachable(f"{where}: the account has no quota left; check its plan and billing")
     if code == 429 or any(_is_named(e, "RateLimit") for e in _chain(error)):
         asked = retry_after(error)
         wait = f"; the server asks to wait {asked:.0f} s" if asked else "; wait a little"
         return ControllerError(f"{where}: rate limit, {_times(tried)}{wait} and ask again")
     if code in (401, 403) or any(_is_named(e, "Authentication", "PermissionDenied") for e in _chain(error)):
-        return ControllerError(f"{where}: the key was refused; check {key}")
+        return Unreachable(f"{where}: the key was refused; check {key}")
     if code == 404:
-        return ControllerError(
-            f"{where}: no such model or path there; check the model's name and the address"
-        )
+        return Unreachable(f"{where}: no such model or path there; check the model's name and the address")
     if (
         "context length" in low
         or "too many tokens" in low
@@ -135,9 +133,7 @@ def explained(
     if code is not None:
         return ControllerError(f"{where}: the server refused the call with status {code}: {words[:200]}")
     if any(_is_named(e, "Connect") for e in _chain(error)):
-        return ControllerError(
-            f"{where}: cannot be reached, {_times(tried)}; check the network and the address"
-        )
+        return Unreachable(f"{where}: cannot be reached, {_times(tried)}; check the network and the address")
     return ControllerError(f"{where}: the call failed: {type(error).__name__}: {words[:200]}")
 
 

@@ -13,6 +13,7 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from pydantic import ConfigDict, PrivateAttr
 
 from ...errors import InputError
+from ...mllm.cutoff import current, held, stopping
 from ..errors import ControllerError
 from .chat import ChatController
 
@@ -68,18 +69,19 @@ class LocalChatModel(BaseChatModel):
                 f"the prompt has {length} tokens and the model reads {room}; give demonstrations= and prompt_tokens= less"
             )
         limit = self.max_tokens if room is None else min(self.max_tokens, room - length)
-        settings: dict[str, Any] = {"max_new_tokens": limit, "do_sample": self.temperature > 0}
+        settings: dict[str, Any] = {"max_new_tokens": limit, "do_sample": self.temperature > 0} | stopping()
         if self.temperature > 0:
             settings["temperature"] = self.temperature
         pad = self.tokenizer.pad_token_id
         settings["pad_token_id"] = self.tokenizer.eos_token_id if pad is None else pad
-        with self._lock, torch.inference_mode():
+        with held(self._lock), torch.inference_mode():
             if grammar is not None:
                 settings["logits_processor"] = [self._held_to(grammar).processor(limit)]
                 settings["eos_token_id"] = self.tokenizer.eos_token_id
             elif stop:
                 settings |= {"stop_strings": stop, "tokenizer": self.tokenizer}
             ids = self.model.generate(**inputs, **settings)[0, length:]
+        current().check()
         said = self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         for word in stop or ():
             said = said.split(word, 1)[0]

@@ -5,8 +5,11 @@
 
 from __future__ import annotations
 
+import contextvars
+import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, wait
 from typing import Any, Literal
 
 from langchain_core.callbacks import CallbackManagerForLLMRun
@@ -18,10 +21,12 @@ from langchain_core.runnables import Runnable
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import ConfigDict
 
+from ...mllm.cutoff import Cutoff, current
 from ..prompting import tokens
 from .faults import NoToolCalling, Patience, explained
 from .text_tools import read_turn, written
 
+_TIMED_BY_CALL = ("openai", "url")  # providers whose client takes a timeout with each call
 PICTURE_TOKENS = 800  # of a picture, where the provider does not tell
 
 
@@ -109,18 +114,63 @@ class ServedModel(BaseChatModel):
         stop: list[str] | None,
         options: dict[str, Any],
     ) -> AIMessage:
+        cutoff = current()
         tried = 0
         while True:
             tried += 1
             try:
-                reply = model.invoke(messages, stop=stop, **options)
+                reply = self._call(model, messages, stop, options, cutoff)
                 break
             except Exception as error:  # whatever the provider's package raises becomes one line
-                wait = self.patience.wait(error, tried)
-                if wait is None:
+                cutoff.check()
+                pause = self.patience.wait(error, tried)
+                if pause is None or (cutoff.seconds_left is not None and pause >= cutoff.seconds_left):
                     raise explained(error, self.label, self.provider, self.place, tried) from error
-                self.sleep(wait)
+                self._pause(pause, cutoff)
         return self._counted(reply, messages)
+
+    def _call(
+        self,
+        model: Runnable[LanguageModelInput, Any],
+        messages: list[BaseMessage],
+        stop: list[str] | None,
+        options: dict[str, Any],
+        cutoff: Cutoff,
+    ) -> AIMessage:
+        """One call, left alone where the cut-off comes before its reply: a socket cannot be told to hurry.
+
+        The thread that is left behind ends with the call's own timeout, which is set to what is left where the client takes
+        one by call.
+        """
+        left = cutoff.seconds_left
+        if cutoff.open:
+            reply: AIMessage = model.invoke(messages, stop=stop, **options)
+            return reply
+        if left is not None and self.provider in _TIMED_BY_CALL:
+            own = getattr(self.inner, "request_timeout", None)
+            options = {
+                **options,
+                "timeout": max(0.001, min(left, own) if isinstance(own, int | float) else left),
+            }
+        future: Future[AIMessage] = Future()
+        context = contextvars.copy_context()
+
+        def work() -> None:
+            try:
+                future.set_result(context.run(lambda: model.invoke(messages, stop=stop, **options)))
+            except BaseException as error:  # handed on to whoever waits
+                future.set_exception(error)
+
+        threading.Thread(target=work, name="sightline-call", daemon=True).start()
+        cutoff.wait(lambda seconds: bool(wait([future], timeout=seconds).done))
+        return future.result()
+
+    def _pause(self, seconds: float, cutoff: Cutoff) -> None:
+        """The wait before another try, ended where nobody waits for the answer any more."""
+        if cutoff.stopped is None:
+            self.sleep(seconds)
+        elif cutoff.stopped.wait(seconds):
+            cutoff.check()
 
     def _counted(self, reply: AIMessage, messages: list[BaseMessage]) -> AIMessage:
         """The reply with its usage, estimated (and so marked) where the provider gives none."""

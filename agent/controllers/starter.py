@@ -9,12 +9,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...mllm.cutoff import held
 from ...programs.syntax import Program, ProgramError
 from ...tools.color import COLOR_NAMES
 from ...tools.values import Regions
 from ..errors import CannotError, ControllerError
-from ..language import in_language, language_of, nouns_in
+from ..language import NO, YES, in_language, language_of, nouns_in
+from ..planner_data.lexicon import english_plural
 from .base import Fact, RawClaim, SubQuestion
+from .starter_conclusions import worked_out
+from .starter_rounds import divide_prompt, join_prompt, parts_in, round_prompt
 
 if TYPE_CHECKING:
     from langchain_core.language_models.chat_models import BaseChatModel
@@ -24,24 +28,16 @@ if TYPE_CHECKING:
     from ..records import Request, Style
     from ..starter_planner import StarterPlanner
 
-# The wordings that its training used (mllm/scenes/templates), one each: other words would only cost accuracy.
-_ASK = {"en": "Break the question into simple questions: {question}", "zh": "分解问题：{question}"}
-_JOIN = {"en": "Known: {facts} Question: {question}", "zh": "已知：{facts}问题：{question}"}
+# The wordings that its training used (mllm/scenes/templates; starter_rounds), one each: others would only cost accuracy.
 _CLAIMS = {"en": "List the claims of this text: {text}", "zh": "提取所有说法：{text}"}
 _COMPOSE = {
     "en": "Question: {question} Evidence: {facts} Answer in one sentence.",
     "zh": "问题：{question}证据：{facts}用一句话回答。",
 }
-_REACT = {
-    "en": "Question: {question} Steps so far: {history} Next step?",
-    "zh": "问题：{question}已做步骤：{history}下一步？",
-}
-_NONE = {"en": "none", "zh": "无"}
 _STOP = {"en": ".", "zh": "。"}
-_GAP = {"en": " ", "zh": ""}
 _SENTENCE = re.compile(r"[^.!?。！？\n]+[.!?。！？]*")
-_QUESTION = re.compile(r"[^?？]+[?？]?")
 _RELATED = re.compile(r"^(?P<a>.+?) (?P<relation>left of|right of|above|below) (?P<b>.+)$")
+_CONCLUDED = 8  # words of the longest conclusion that its training drew
 _MOST_COUNTED = 12  # the largest number that its training worded
 
 NO_KNOWLEDGE = "the starter has no knowledge of the world: LIST and ASK need a language model, as in --controller openai:NAME"
@@ -62,6 +58,7 @@ class StarterController:
     name = "starter"
     sees = False
     knows = False
+    told_tools = False  # it knows the tools from its training: none is described to it, and all are offered
 
     def __init__(
         self,
@@ -86,7 +83,7 @@ class StarterController:
         from .starter_requests import mend, said_for_planning, translated
 
         asked = said_for_planning(request)
-        with self._lock:
+        with held(self._lock):
             planner = self._planner(tuple(request.inputs))
             started = time.perf_counter()
             (text,) = planner.plan([asked.text])
@@ -104,28 +101,32 @@ class StarterController:
         if known:
             return []
         language = language_of(request.question)
-        (said,) = self._write(
-            [_ASK[language].format(question=request.question)], recorder, role="decision maker"
-        )
-        texts = [part.strip() for part in _QUESTION.findall(said) if part.strip()]
+        (said,) = self._write([divide_prompt(language, request.question)], recorder, role="decision maker")
         if nouns_in(said, language) - nouns_in(request.question, language):
             return []
-        return [SubQuestion(f"q{n}", text) for n, text in enumerate(dict.fromkeys(texts), 1)]
+        return [SubQuestion(f"q{n}", text) for n, text in enumerate(parts_in(said), 1)]
 
     def conclude(self, request: Request, known: Sequence[Fact], recorder: Recorder) -> str:
-        """The answer that follows from the sub-answers, in the form in which it was trained to join them."""
+        """The answer that follows from the sub-answers: worked out by the expression that it writes for the question, or
+        joined in words where it writes none that they fill."""
         if not known:
             raise CannotError("nothing is known to conclude from")
         if len(known) == 1 and known[0].asked == request.asked:
             return known[0].found  # the question was not taken apart: there is nothing to join
         language = language_of(request.question)
-        gap, stop = _GAP[language], _STOP[language]
-        facts = gap.join(f"{fact.asked}{gap}{fact.found}{stop}" for fact in known)
+        try:
+            program = Program.parse(self.plan(request, recorder))
+        except (ControllerError, ProgramError):
+            pass  # it wrote no plan for the whole; the words remain
+        else:
+            if (found := worked_out(program, known, language)) is not None:
+                return found
+        facts = [(fact.asked, fact.found) for fact in known]
         (said,) = self._write(
-            [_JOIN[language].format(facts=facts, question=request.question)], recorder, role="decision maker"
+            [join_prompt(language, facts, request.question)], recorder, role="decision maker"
         )
-        if not said or said.startswith(("Thought:", "Action:")):
-            raise ControllerError("the starter drew no conclusion")
+        if not _follows(said, facts, request.question):
+            raise ControllerError(f"the starter drew no conclusion: {said[:80]}")
         return said
 
     def compose(self, question: str, facts: Sequence[Fact], style: Style, recorder: Recorder) -> str:
@@ -144,6 +145,8 @@ class StarterController:
         new = nouns_in(said, language) - nouns_in(f"{question} {told}", language)
         if new or not nouns_in(told, language) <= nouns_in(said, language):
             raise ControllerError(f"the starter's wording speaks of other things: {said}")
+        if not well_worded(said, told.partition(":")[0].split(" / "), language):
+            raise ControllerError(f"the starter's wording is no sentence of its kind: {said}")
         if not _states(facts[-1].value, said, language):
             raise ControllerError(f"the starter's wording does not say what was found: {said}")
         return said
@@ -175,11 +178,9 @@ class StarterController:
         return StarterChat(step=self.next_step)
 
     def next_step(self, question: str, history: Sequence[tuple[str, str]]) -> tuple[str, int, int]:
-        """(what it says next, tokens read, tokens written), after the (thought and action, observation) pairs so far."""
-        language = language_of(question)
-        steps = " ".join(f"{said} Observation: {seen}" for said, seen in history) or _NONE[language]
-        prompt = _REACT[language].format(question=question, history=steps + _STOP[language])
-        with self._lock:
+        """(what it says next, tokens read, tokens written), after the (call, what it was told of it) pairs so far."""
+        prompt = round_prompt(language_of(question), question, history)
+        with held(self._lock):
             (said,) = self._say([prompt])
             return said, self._tokens(prompt), self._tokens(said)
 
@@ -211,7 +212,7 @@ class StarterController:
         return [reply.text.strip() for reply in replies]
 
     def _write(self, texts: Sequence[str], recorder: Recorder, *, role: str) -> list[str]:
-        with self._lock:
+        with held(self._lock):
             started = time.perf_counter()
             said = self._say(texts)
         self._thought(recorder, role, "\n".join(texts), "\n".join(said), started)
@@ -232,6 +233,13 @@ class StarterController:
     def _tokens(self, text: str) -> int:
         tokenizer = self._any_planner().answerer.processor.tokenizer
         return len(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def _follows(said: str, facts: Sequence[tuple[str, str]], question: str) -> bool:
+    """Whether a conclusion is a yes or no, a number, or in words that stand in the facts or the question."""
+    words = re.findall(r"\w+", said.lower())
+    told = " ".join([*(part for fact in facts for part in fact), question]).lower()
+    return 0 < len(words) <= _CONCLUDED and all(w in YES | NO or w.isdigit() or w in told for w in words)
 
 
 def _evidence(facts: Sequence[Fact], language: str) -> str:
@@ -275,6 +283,30 @@ def _states(value: Any, said: str, language: str) -> bool:
             value == 0 and said.lower().startswith(("no", "不"))
         )
     return in_language(str(value), language) in said
+
+
+_PLAIN = re.compile(r"[^\W_][\w ,.'’\"-]*|[\w，。、“” ]+")
+_ASKING = {
+    "en": re.compile(r"\b(?:how|many|what|which|who|where|why)\b|_|\?", re.IGNORECASE),
+    "zh": re.compile(r"几|多少|什么|哪|谁|[?？_ ]"),
+}
+
+
+def well_worded(said: str, names: Sequence[str], language: str) -> bool:
+    """Whether a sentence has the make of the starter's own: plain words, nothing that asks, and each thing named once."""
+    if len(said) > 120 or not _PLAIN.fullmatch(said) or _ASKING[language].search(said):
+        return False
+    for name in names:
+        if language == "zh":
+            named = said.count(name)
+            others = sum(said.count(other) for other in names if other != name and name in other)
+            if named - others != 1:
+                return False
+        else:
+            forms = "|".join(re.escape(form) for form in (english_plural(name), name))
+            if len(re.findall(rf"\b(?:{forms})\b", said, re.IGNORECASE)) != 1:
+                return False
+    return True
 
 
 def _name(name: str, language: str) -> str:

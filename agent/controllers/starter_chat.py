@@ -1,36 +1,47 @@
-"""The starter as LangChain sees it: a chat model that thinks and calls one tool, or answers, as its training wrote it.
+"""The starter as LangChain sees it: a chat model that thinks and calls tools, or answers, as its training wrote it.
 
-Its words are "Thought: ... Action: LOC(image=IMAGE,object='dog')" or "Thought: ... Answer: 2" (ReAct, Yao et al. 2023).
+Its words are "Thought: ... Action: LOC(image=IMAGE,object='dog')", with more actions behind it where several calls run
+together, or "Thought: ... Answer: 2" (ReAct, Yao et al. 2023).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from langchain_core.callbacks import CallbackManagerForLLMRun
 from langchain_core.language_models.base import LanguageModelInput
 from langchain_core.language_models.chat_models import BaseChatModel
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
+from langchain_core.messages import (
+    AIMessage,
+    BaseMessage,
+    HumanMessage,
+    InvalidToolCall,
+    ToolCall,
+    ToolMessage,
+)
 from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.runnables import Runnable
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from ...errors import SightlineError
 from ...programs.parser import parse
-from ...programs.printer import print_step
-from ...programs.syntax import Argument, ListOf, Literal, Name
+from ...programs.syntax import Argument, ListOf, Literal, Name, Program
 from ...programs.syntax import Step as ProgramStep
+from ..errors import CannotError
+from ..marks import step as mark_step
+from ..planner_data.lexicon import english_plural
+from .starter_requests import Asked, said_for_planning, translated
+from .starter_rounds import action_of
+from .starter_served import request_in
 
 _REQUEST = re.compile(r"^Request: (.+)$", re.MULTILINE)
-_COUNTED = re.compile(r"(\d+) x ([^:,;]+)")
 _SAID = re.compile(
-    r"^(?:Thought: (?P<thought>.*?))?\s*(?:Action: (?P<action>[A-Z]\w*\(.*\))|Answer: (?P<answer>.+))$",
+    r"^(?:Thought: (?P<thought>.*?))?\s*(?:(?P<actions>Action: [A-Z]\w*\(.*\))|Answer: (?P<answer>.+))$",
     re.DOTALL,
 )
 _HANDLE = re.compile(r"^(?:IMAGES?|LEFT|RIGHT|MARK|[A-Z][A-Z_]*\d+)$")
-_SOUGHT = re.compile(r"object='([^']*)'")
 
 Step = Callable[[str, Sequence[tuple[str, str]]], tuple[str, int, int]]
 
@@ -39,7 +50,7 @@ class StarterChat(BaseChatModel):
     """One step of the starter a call.
 
     Args:
-        step: from (question, pairs of what was said and what was then seen) to (words, tokens read, tokens written).
+        step: from (question, pairs of a call and what was told of it) to (words, tokens read, tokens written).
     """
 
     step: Step
@@ -64,40 +75,38 @@ class StarterChat(BaseChatModel):
         tools: Sequence[str] = (),
         **options: Any,
     ) -> ChatResult:
-        question, history = conversation(messages)
-        said, read, wrote = self.step(question, history)
-        message = turn(said, set(tools), call_id=f"starter{len(history)}")
+        text, history = conversation(messages)
+        request = request_in(text) if _REQUEST.search(text) else None
+        asked = said_for_planning(request) if request is not None else Asked(text)
+        if asked.covers:
+            raise CannotError("the starter tells of one marked thing what it is in program mode alone")
+        said, read, wrote = self.step(asked.text, history)
+        message = turn(said, set(tools), f"starter{len(history)}", asked.text)
+        if asked.noun and not history:
+            message = pointed(message, asked)
         message.usage_metadata = {"input_tokens": read, "output_tokens": wrote, "total_tokens": read + wrote}
         return ChatResult(generations=[ChatGeneration(message=message)])
 
 
 def conversation(messages: Sequence[BaseMessage]) -> tuple[str, list[tuple[str, str]]]:
-    """The question, and what was said and then seen so far, in the starter's forms."""
-    question = ""
+    """The first words of the user, and each call so far with what the model was told of it."""
+    text = ""
     pairs: list[tuple[str, str]] = []
-    said = ""
+    calls: dict[str, str] = {}
     for message in messages:
-        if isinstance(message, HumanMessage) and not question:
-            found = _REQUEST.search(str(message.text))
-            question = found[1] if found else str(message.text)
+        if isinstance(message, HumanMessage) and not text:
+            text = str(message.text)
         elif isinstance(message, AIMessage):
-            said = str(message.additional_kwargs.get("said") or "") or retold(message)
+            calls = {str(call["id"]): called(call["name"], call["args"]) for call in message.tool_calls}
+            calls |= {str(call["id"]): str(call["args"] or "") for call in message.invalid_tool_calls}
         elif isinstance(message, ToolMessage):
-            pairs.append((said, observed(str(message.text), said)))
-    return question, pairs
+            pairs.append((calls.get(message.tool_call_id, ""), str(message.text)))
+    return text, pairs
 
 
-def retold(message: AIMessage) -> str:
-    """A turn in the starter's words, where these were lost on the way: over HTTP only the thought and the call arrive."""
-    thought = str(message.text).strip()
-    if not message.tool_calls:
-        return thought
-    call = message.tool_calls[0]
-    step = ProgramStep(
-        "X", call["name"], tuple((key, _argument(value)) for key, value in call["args"].items())
-    )
-    action = f"Action: {print_step(step).partition('=')[2]}"
-    return f"Thought: {thought} {action}" if thought else action
+def called(name: str, arguments: Mapping[str, Any]) -> str:
+    """A tool call as the starter writes it: LOC(image=IMAGE,object='dog')."""
+    return action_of(ProgramStep("X", name, tuple((key, _argument(v)) for key, v in arguments.items())))
 
 
 def _argument(value: Any) -> Argument:
@@ -107,20 +116,11 @@ def _argument(value: Any) -> Argument:
     return Name(value) if isinstance(value, str) and _HANDLE.match(value) else Literal(value)
 
 
-def observed(text: str, said: str) -> str:
-    """A tool's result as the starter was shown it: "2 x dog"; other results by their value."""
-    counted = _COUNTED.search(text)
-    if counted:
-        return f"{counted[1]} x {counted[2].strip()}"
-    value = text.partition(" = ")[2] or text
-    sought = _SOUGHT.search(said)
-    if value == "nothing found" and sought:
-        return f"0 x {sought[1]}"
-    return value
+def turn(said: str, tools: set[str], call_id: str, question: str = "") -> AIMessage:
+    """The words as a message with tool calls, or with the answer; the words themselves stay under `said`.
 
-
-def turn(said: str, tools: set[str], call_id: str) -> AIMessage:
-    """The words as a message with a tool call, or with the answer; the words themselves stay under `said`."""
+    What is looked for in a Chinese `question` goes by its English name, as in its plans.
+    """
     kept = {"said": said}
     match = _SAID.match(said.strip())
     if match is None:
@@ -128,22 +128,50 @@ def turn(said: str, tools: set[str], call_id: str) -> AIMessage:
     thought = (match["thought"] or "").strip()
     if match["answer"] is not None:
         return AIMessage(match["answer"].strip(), additional_kwargs={**kept, "thought": thought})
-    action = match["action"]
-    try:
-        (step,) = parse(f"OBJ0={action}").steps
-    except (SightlineError, ValueError) as error:
-        broken = {"name": action.partition("(")[0], "args": action, "id": call_id, "error": str(error)}
-        return AIMessage(
-            thought, invalid_tool_calls=[{**broken, "type": "invalid_tool_call"}], additional_kwargs=kept
+    steps: list[ProgramStep] = []
+    broken: list[InvalidToolCall] = []
+    for number, action in enumerate(re.split(r"\s+Action: ", match["actions"].removeprefix("Action: "))):
+        key = f"{call_id}.{number}"
+        try:
+            (step,) = parse(f"X{number}={action}").steps
+        except (SightlineError, ValueError) as error:
+            broken.append(_invalid(action.partition("(")[0], action, key, str(error)))
+            continue
+        if tools and step.op not in tools:
+            broken.append(_invalid(step.op, action, key, f"there is no tool {step.op}"))
+            continue
+        steps.append(step)
+    calls = [
+        ToolCall(
+            name=step.op,
+            args={k: _plain(v) for k, v in step.args},
+            id=f"{call_id}.{step.name[1:]}",
+            type="tool_call",
         )
-    arguments = {key: _plain(value) for key, value in step.args}
-    if tools and step.op not in tools:
-        broken = {"name": step.op, "args": action, "id": call_id, "error": f"there is no tool {step.op}"}
-        return AIMessage(
-            thought, invalid_tool_calls=[{**broken, "type": "invalid_tool_call"}], additional_kwargs=kept
-        )
-    call = {"name": step.op, "args": arguments, "id": call_id, "type": "tool_call"}
-    return AIMessage(thought, tool_calls=[call], additional_kwargs={**kept, "thought": thought})
+        for step in translated(Program(tuple(steps)), question).steps
+    ]
+    return AIMessage(
+        thought, tool_calls=calls, invalid_tool_calls=broken, additional_kwargs={**kept, "thought": thought}
+    )
+
+
+def pointed(message: AIMessage, asked: Asked) -> AIMessage:
+    """The first round with its search for the noun that stands for the marked thing replaced by the mark.
+
+    Raises:
+        CannotError: it looks for something else.
+    """
+    assert asked.mark is not None
+    for call in message.tool_calls:
+        if call["name"] == "LOC" and call["args"].get("object") in (asked.noun, english_plural(asked.noun)):
+            shown = mark_step("X", asked.mark, asked.picture)
+            call["name"], call["args"] = shown.op, {key: _plain(value) for key, value in shown.args}
+            return message
+    raise CannotError("the first step does not look for what was pointed at")
+
+
+def _invalid(name: str, action: str, key: str, error: str) -> InvalidToolCall:
+    return InvalidToolCall(name=name, args=action, id=key, error=error, type="invalid_tool_call")
 
 
 def _plain(value: Any) -> Any:

@@ -7,7 +7,19 @@ from ...programs.printer import quote
 # What a step's value is called, by op; ops not listed give ANSWERs.
 _KINDS = {
     "BOX": ("LOC",),
-    "OBJ": ("FACEDET", "SEG", "SEGMENT", "SELECT", "CLASSIFY", "FILTER", "RELATE", "LABEL"),
+    "OBJ": (
+        "FACEDET",
+        "SEG",
+        "SEGMENT",
+        "SELECT",
+        "CLASSIFY",
+        "FILTER",
+        "RELATE",
+        "LABEL",
+        "PANELS",
+        "GROUP",
+        "HAVING",
+    ),
     "TEXT": ("OCR",),
     "LIST": ("LIST", "LABELS", "TEXTS", "NUMBERS", "COLORS", "TALLY"),
     "IMAGES": ("CROPS",),

@@ -16,10 +16,15 @@ _CHINESE_DIGITS = "零一两三四五六七八九"
 
 def say_amount(draft: Draft, low: int = 1, high: int = 9) -> int:
     value = draft.rng.randint(low, high)
+    draft.slots["k"] = number_word(draft, value)
+    return value
+
+
+def number_word(draft: Draft, value: int) -> str:
+    """A number below ten, in letters or in digits."""
     spoken = draft.rng.random() < 0.5
     table = _CHINESE_DIGITS if draft.language == "zh" else _NUMBER_WORDS
-    draft.slots["k"] = table[value] if spoken else str(value)
-    return value
+    return table[value] if spoken else str(value)
 
 
 def say_color(draft: Draft) -> str:

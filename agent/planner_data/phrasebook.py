@@ -62,7 +62,7 @@ def phrasebook() -> Phrasebook:
         name: [list(compile_pattern("" if line == "-" else line, name).nodes) for line in text.splitlines()]
         for name, text in _load("macros.yaml").items()
     }
-    patterns: dict[tuple[str, str, bool], tuple[Pattern, ...]] = {}
+    lines: dict[tuple[str, str, bool], list[str]] = {}  # a family may have blocks in several files
     folder = resources.files(__package__).joinpath("templates")
     for entry in sorted(item.name for item in folder.iterdir() if item.name.endswith(".yaml")):
         if entry in _TABLES:
@@ -74,13 +74,13 @@ def phrasebook() -> Phrasebook:
                     raise InputError(
                         f"templates/{entry}: {family} has a block {block!r}; use en, en_test, zh, zh_test"
                     )
-                lines = [line.strip() for line in text.splitlines() if line.strip()]
                 key = (family, language, kind == "test")
-                if key in patterns:
-                    raise InputError(f"templates/{entry}: {family}.{block} is there twice")
-                mark = "t" if kind else ""
-                patterns[key] = tuple(
-                    compile_pattern(line, f"{family}.{language}.{mark}{number}")
-                    for number, line in enumerate(lines)
-                )
+                lines.setdefault(key, []).extend(filter(None, map(str.strip, text.splitlines())))
+    patterns = {
+        (family, language, test): tuple(
+            compile_pattern(line, f"{family}.{language}.{'t' if test else ''}{number}")
+            for number, line in enumerate(dict.fromkeys(block))
+        )
+        for (family, language, test), block in lines.items()
+    }
     return Phrasebook(patterns, macros)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,17 +17,22 @@ from ...tools.values import Image
 _COLOR = re.compile(r"\b(" + "|".join(COLORS) + r")\b")
 _LOWERED = re.compile(r"""lower\((?:'([^']*)'|"([^"]*)")\)|contains ['"]([^'"]*)['"]""")
 _COMPARED = re.compile(r"(?:==|>=|<=|>|<) (\d+)")
+_GROUPED = re.compile(r"^(?:HAVING|GROUP|on|under|corner|(?:\w+ )?edge)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class Cast:
-    """What a program speaks of: names of things, colours, printed words, counts compared with, places in pixels."""
+    """What a program speaks of: names of things, colours, printed words, counts compared with, places in pixels.
+
+    `grouped` says that it asks what lies in what or rests on what, which things strewn about seldom do.
+    """
 
     names: tuple[str, ...]
     colors: tuple[str, ...]
     words: tuple[str, ...]
     counts: tuple[int, ...]
     places: tuple[tuple[float, ...], ...]
+    grouped: bool = False
 
 
 def cast_of(program: Program) -> Cast:
@@ -54,6 +59,7 @@ def cast_of(program: Program) -> Cast:
         tuple(dict.fromkeys(words)),
         tuple(int(n) for n in _COMPARED.findall(joined)),
         tuple(places),
+        bool(_GROUPED.search("\n".join([joined, *(step.op for step in program.steps)]))),
     )
 
 
@@ -71,9 +77,35 @@ def scene_for(cast: Cast, rng: random.Random) -> Scene:
     kinds += rng.choices(list(KINDS), k=rng.randint(2, 4))
     rng.shuffle(kinds)
     objects = [_thing(kind, _free_box(rng, width, height), cast, rng) for kind in kinds]
+    if cast.grouped:
+        objects = _grouped(objects, rng)
     for place in cast.places:
         objects.append(_thing(rng.choice(list(KINDS)), _around(place), cast, rng))
     return Scene(seed=rng.randrange(2**31), width=width, height=height, objects=tuple(objects))
+
+
+def _grouped(objects: list[SceneObject], rng: random.Random) -> list[SceneObject]:
+    """Most things moved: into an earlier one, now and then up to its edge, or on top of one of the same kind."""
+    placed: list[SceneObject] = []
+    for item in objects:
+        alike = [o for o in placed if o.kind == item.kind and o.box[1] >= 12]
+        hosts = [o for o in placed if o.kind != item.kind and min(_sides(o)) >= 12]
+        roll = rng.random()
+        if alike and roll < 0.5:
+            x1, top, x2, _ = rng.choice(alike).box
+            item = replace(item, box=(x1, top - 10, x2, top))
+        elif hosts and roll < 0.85:
+            host = rng.choice(hosts)
+            width, height = (side / 4 for side in _sides(host))
+            across, down = (rng.choice((0.0, 0.5, 1.0, rng.random())) * 3 for _ in range(2))
+            x, y = host.box[0] + across * width, host.box[1] + down * height
+            item = replace(item, box=(x, y, x + width, y + height))
+        placed.append(item)
+    return placed
+
+
+def _sides(item: SceneObject) -> tuple[float, float]:
+    return item.box[2] - item.box[0], item.box[3] - item.box[1]
 
 
 def _thing(kind: str, box: tuple[float, float, float, float], cast: Cast, rng: random.Random) -> SceneObject:

@@ -11,16 +11,18 @@ from typing import Any
 
 from ...errors import InputError
 from ...programs.printer import quote
+from .composed import COMPOSED
 from .draft import QUESTION, Draft, Family
 from .editing import CHANGING
 from .families import LOOKING
+from .grouped import GROUPED
 from .lexicon import NounSampler, words
 from .patterns import render
 from .phrasebook import phrasebook
 from .referents import ReferentSampler
 from .wording import STYLES, speak, strip_marks, tidy
 
-FAMILIES: dict[str, tuple[Family, float]] = {**LOOKING, **CHANGING}
+FAMILIES: dict[str, tuple[Family, float]] = {**LOOKING, **CHANGING, **GROUPED, **COMPOSED}
 # Split -> (phrasings from the held-out groups, nouns that training never sees).
 SPLITS = {
     "train": (False, False),
@@ -30,6 +32,7 @@ SPLITS = {
 }
 CHINESE_SHARE = 0.25
 INVENTED_SHARE = 0.35  # of the names that training sees: made up on the spot, so that they must be copied
+LOOSE_SHARE = 0.35  # of the requests that training sees: light words lost, fillers put in
 # Families whose requests name no thing: they say nothing about unseen nouns.
 NOUNLESS = frozenset(
     "read_all text_check find_text text_lines sum_numbers largest_number vqa_scene caption inventory count_all faces "
@@ -63,7 +66,7 @@ class PlannerExample:
 
 
 @cache
-def _referents(held_out: bool, invented: float = 0.0) -> ReferentSampler:
+def referents(held_out: bool, invented: float = 0.0) -> ReferentSampler:
     return ReferentSampler(NounSampler(held_out, invented))
 
 
@@ -84,7 +87,7 @@ def planner_examples(
     if unknown:
         raise InputError(f"no planner family {unknown[0]!r}; there are {', '.join(FAMILIES)}")
     held_out_phrasing, held_out_nouns = SPLITS[split]
-    sampler = _referents(held_out_nouns, INVENTED_SHARE if split == "train" else 0.0)
+    sampler = referents(held_out_nouns, INVENTED_SHARE if split == "train" else 0.0)
     chosen = tuple(n for n in families or FAMILIES if not (held_out_nouns and n in NOUNLESS))
     if not chosen:
         raise InputError(f"split {split} needs a family whose requests name things; {families[0]} names none")
@@ -93,7 +96,8 @@ def planner_examples(
     while True:
         family = rng.choices(chosen, cum_weights=weights)[0]
         language = "zh" if rng.random() < chinese else "en"
-        example = draw(rng, family, language, sampler, held_out_phrasing)
+        loose = LOOSE_SHARE if split == "train" else 0.0
+        example = draw(rng, family, language, sampler, held_out_phrasing, loose=loose)
         if example.nouns or not held_out_nouns:
             yield example
 
@@ -105,8 +109,22 @@ def draw(
     sampler: ReferentSampler,
     held_out: bool,
     pattern: int | None = None,
+    loose: float = 0.0,
 ) -> PlannerExample:
-    """One example of a family; `pattern` chooses the phrasing by number, else it is drawn."""
+    """One example of a family; `pattern` chooses the phrasing by number, else it is drawn; `loose` as in `speak`."""
+    return drawn(rng, family, language, sampler, held_out, pattern, loose)[0]
+
+
+def drawn(
+    rng: random.Random,
+    family: str,
+    language: str,
+    sampler: ReferentSampler,
+    held_out: bool,
+    pattern: int | None = None,
+    loose: float = 0.0,
+) -> tuple[PlannerExample, dict[str, str]]:
+    """As `draw`, with the words that its wording could use: {n}, {pl}, {a}, ... of `referents.slots_of`."""
     book = phrasebook()
     patterns = book.get(family, language, held_out)
     phrasing = patterns[pattern] if pattern is not None else rng.choice(patterns)
@@ -117,11 +135,11 @@ def draw(
     if question is not None:
         draft.slots["question"] = question
     quoted = QUESTION in program or "\\x03" in program
-    request, core = speak(phrasing, draft.slots, book, rng, language, held_out, quoted, style)
+    request, core = speak(phrasing, draft.slots, book, rng, language, held_out, quoted, style, loose)
     if quoted:
         program = _fill(program, question if question is not None else core)
     nouns = tuple(noun for noun in dict.fromkeys(draft.nouns) if noun in program)
-    return PlannerExample(request, program, family, phrasing.id, language, nouns)
+    return PlannerExample(request, program, family, phrasing.id, language, nouns), draft.slots
 
 
 def _question(draft: Draft, style: str) -> str:

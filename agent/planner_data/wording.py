@@ -16,6 +16,17 @@ _WORD = re.compile(r"[a-z]{5,}")
 _MARKS = str.maketrans("", "", OPEN + CLOSE)
 _FIRST_PERSON = re.compile(r"(?<![\w'])i(?=$|[ ,.?!:;']|'(?:d|m|ve|ll)\b)")
 
+# Words that a hurried writer leaves out, and words that a talkative one puts in: neither changes what is asked for.
+_LIGHT = frozenset(
+    "a an the is are was were do does did can could would will you i me my we us it its that there have has be been "
+    "to of for at so please".split()
+)
+_LIGHT_ZH = re.compile("请|一下|的话|吗|呢|吧|啊|帮我|了")
+_FILLERS = (
+    "actually", "just", "really", "please", "um", "well", "maybe", "okay", "basically", "you know", "i think",
+    "kindly", "then", "hey", "for me", "if you can", "now", "quickly",
+)  # fmt: skip
+
 STYLES = ("proper", "proper", "proper", "proper", "lower", "bare", "bare")
 
 
@@ -37,15 +48,19 @@ def speak(
     held_out: bool,
     verbatim: bool,
     style: str,
+    loose: float = 0.0,
 ) -> tuple[str, str]:
     """(the request, its core sentence): the core is what stands between opener and closer, exactly as it is shown.
 
-    `verbatim` leaves spelling alone, for requests that a program quotes.
+    `verbatim` leaves spelling alone, for requests that a program quotes; `loose` is the share of the others that lose
+    light words or gain fillers.
     """
     core = render(pattern.nodes, slots, book.macros, rng)
+    loosely = loose and not verbatim and rng.random() < loose
     if language == "zh":
+        core = loosen_chinese(core, rng) if loosely else core
         return _chinese(core, pattern, book, rng, held_out, verbatim, style)
-    core = tidy(core)
+    core = tidy(loosen(core, rng) if loosely else core)
     if not verbatim:
         core = _noise(core, rng)
     core = tidy(strip_marks(core))
@@ -128,6 +143,35 @@ def _noise(text: str, rng: random.Random) -> str:
             pieces[chosen] = re.sub(rf"\b{long}\b", short, pieces[chosen])
     else:
         pieces[chosen] = _typo(pieces[chosen], rng)
+    return "".join(pieces)
+
+
+def loosen(text: str, rng: random.Random) -> str:
+    """The text as a hurried or a talkative person would put it: light words lost, fillers put in, slots left alone."""
+    pieces = re.split(f"({OPEN}[^{CLOSE}]*{CLOSE})", text)
+    for i, piece in enumerate(pieces):
+        if not piece.startswith(OPEN):
+            pieces[i] = _loosen_words(piece, rng)
+    return "".join(pieces)
+
+
+def _loosen_words(piece: str, rng: random.Random) -> str:
+    words = []
+    for word in piece.split(" "):
+        if word.strip(",.?!").lower() in _LIGHT and rng.random() < 0.35:
+            word = "".join(c for c in word if c in ",.?!")  # its punctuation stays
+        words.append(word)
+        if word and not word.endswith("'") and rng.random() < 0.05:
+            words.append(rng.choice(_FILLERS))
+    return " ".join(words)
+
+
+def loosen_chinese(text: str, rng: random.Random) -> str:
+    """As `loosen`, for Chinese: particles and politeness may be missing."""
+    pieces = re.split(f"({OPEN}[^{CLOSE}]*{CLOSE})", text)
+    for i, piece in enumerate(pieces):
+        if not piece.startswith(OPEN):
+            pieces[i] = _LIGHT_ZH.sub(lambda found: "" if rng.random() < 0.5 else found.group(), piece)
     return "".join(pieces)
 
 

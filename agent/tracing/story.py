@@ -15,7 +15,20 @@ from .trace import Run, Trace
 
 # told at the head of the page, or with what they belong to
 _TOLD = frozenset(
-    {"ask", "mode", "draft", "claim", "verdict", "edit", "answer", "end", "step", "graph", "observation"}
+    {
+        "ask",
+        "mode",
+        "draft",
+        "claim",
+        "verdict",
+        "edit",
+        "answer",
+        "end",
+        "start",
+        "step",
+        "graph",
+        "observation",
+    }
 )
 
 
@@ -46,7 +59,7 @@ class _Teller:
         self._tree_told = False
 
     def tell(self, event: Event) -> None:
-        if event.kind not in ("call", "graph", "step"):
+        if event.kind not in ("call", "graph", "start", "step"):
             self.close_round()
         if event.seq in self._runs:
             number, run = self._runs[event.seq]

@@ -159,7 +159,7 @@ class Trace:
                 number = int(number_of(data.get("program")))
                 run = Run(
                     number, event.seq, str(data.get("text") or plan), _rows(data.get("nodes")), _rows(data.get("edges")),
-                    _rows(data.get("notes")),
+                    _rows(data.get("notes")), checking=checking,
                 )  # fmt: skip
                 latest[number] = run
                 runs.append(run)

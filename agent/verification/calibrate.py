@@ -34,7 +34,7 @@ FEATURES = (
 )  # fmt: skip
 LOST = {
     "caption": 0.02,
-    "answer": 0.025,
+    "answer": 0.035,
 }  # of the true objects named, or of the true yes: what a threshold may cost
 RIDGE = 3.0
 
@@ -79,7 +79,7 @@ def fit(
     for source, kind in (("caption", "existence"), ("answer", "answer")):
         own = sources == source
         spare = LOST[source] * objects[source] + (regained if source == "answer" else 0)
-        thresholds[kind] = Thresholds(round(largest(p[own], y[own], spare), 4), 0.8)
+        thresholds[kind] = Thresholds(round(fitting.largest(p[own], y[own], spare), 4), 0.8)
     report = {
         "rows": len(found), "unseen": len(unseen), "ece": round(fitting.expected_calibration_error(p, y), 4),
         "reliability": fitting.reliability_bins(p, y), "risk_coverage": fitting.risk_coverage(p, y),
@@ -110,17 +110,19 @@ def _seen(found: Sequence[Sample]) -> tuple[dict[str, float], dict[str, float]]:
     return seen, denied
 
 
-def largest(p: np.ndarray, y: np.ndarray, spare: float) -> float:
-    """The largest threshold below which at most `spare` rows are true, half-way to the next row; 0 where there is none."""
-    order = np.argsort(p, kind="stable")
-    lost = np.cumsum(y[order])
-    within = np.flatnonzero(lost <= spare)
-    if not len(within):
-        return 0.0
-    last = int(within[-1])
-    if last + 1 == len(p):
-        return float(min(0.95, p[order[last]] + 0.01))
-    return float((p[order[last]] + p[order[last + 1]]) / 2)
+def base_of(rows: Sequence[dict[str, Any]], captions: Path | None, objects: Path | None) -> Reliability:
+    """What is fitted upon: two detectors, existence alone, trust in classes from captions of other pictures than these rows'."""
+    own = {str(int(Path(row["image"]).stem.rpartition("_")[2])) for row in rows}
+    trust = class_trust(captions, objects, own) if captions is not None and objects is not None else {}
+    return replace(
+        shipped("default"),
+        name=PACK,
+        both=True,
+        absence=("detector",),
+        kinds=("existence",),
+        classes=trust,
+        models={},
+    )
 
 
 def main() -> None:
@@ -142,16 +144,13 @@ def main() -> None:
     chosen, held = halves((row["image"] for row in rows), given.seed)
     if given.all:
         chosen, held = sorted({row["image"] for row in rows}), []
-    own = {str(int(Path(row["image"]).stem.rpartition("_")[2])) for row in rows}
     calibration = [row for row in rows if row["image"] in set(chosen)]
-    default = shipped("default")
-    base = replace(
-        default, name=PACK, both=True, absence=("detector",), kinds=("existence",),
-        classes=class_trust(given.captions, given.objects, own) if given.captions and given.objects else {},
-    )  # fmt: skip
+    base = base_of(rows, given.captions, given.objects)
     told = {
         "what": "existence of COCO's classes in captions and answers of LLaVA-1.5, from recorded detections (DETR at .95, RAM)",
-        "fitted_on": f"{len(calibration)} of {len(rows)} pictures of {given.records.name}, divided by seed {given.seed}",
+        "fitted_on": f"{len(calibration)} of {len(rows)} pictures of {given.records.name}"
+        + ("" if given.all else f", divided by seed {given.seed}"),
+        "command": "python -m sightline.agent.verification.calibrate" + (" --all" if given.all else ""),
         "pictures": chosen, "reported_on": held,
         "class_trust": f"{given.captions.name}, without these pictures" if given.captions else "",
         "features": list(FEATURES), "ridge": RIDGE, "allowed_loss": LOST,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from ...errors import SightlineError
@@ -17,7 +18,7 @@ from ...programs.parser import parse
 from ...programs.printer import print_program
 from ...programs.syntax import Argument, ListOf, Literal, Name, Program, Step
 from ...tools.geometry import intersection, iou
-from ...tools.names import matched
+from ...tools.names import Match, matched
 from ...tools.values import Image, Region, Regions
 from .. import steps
 from ..events import Recorder
@@ -28,6 +29,11 @@ SAME_IOU = 0.6  # boxes of one kind that overlap so are one thing seen twice
 SAME_INSIDE = 0.92  # part of the smaller box within the larger, where both are of one size
 SIZE_RATIO = 0.6  # of the areas of two boxes of one size
 MOST_QUESTIONS = 24  # of one response
+MOST_DEPTHS = 4  # things of one name whose depth is looked at
+PLANS = 1000  # the plans of evidence are numbered from here in a trace, behind any of the answer's own
+_COMPILERS = frozenset(
+    {"closed", "faint", "open"}
+)  # programs of ops that are not in the language: parsed, not checked
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +55,9 @@ class Evidence:
     detections: Regions = field(default_factory=Regions)
     regions: dict[int, Regions] = field(default_factory=dict)
     looks: dict[int, tuple[Look, ...]] = field(default_factory=dict)
+    glimpsed: Regions = field(default_factory=Regions)  # seen too faintly to stand
+    faint: dict[int, Regions] = field(default_factory=dict)  # of these, by entity
+    depths: dict[str, float] = field(default_factory=dict)  # by region: 0 nearest, 1 farthest of the picture
     texts: Regions | None = None  # None: nobody looked for text
     answers: dict[str, tuple[str, str]] = field(
         default_factory=dict
@@ -74,11 +83,13 @@ class Gatherer:
         self.vocabulary = self._vocabulary()
         self.open = self._has("open_vocabulary")
         self._closed: Regions | None = None
+        self._glimpsed = Regions()
         self._opened: dict[str, Regions] = {}  # name -> what the open-vocabulary detector found under it
         self._texts: Regions | None = None
         self._masks: dict[str, Region] = {}
         self.passes = 0
         self.programs: list[str] = []
+        self._ran = self._plans = 0
         self.faults: list[str] = []
 
     def gather(self, found: Extraction, claims: Sequence[Claim] | None = None) -> Evidence:
@@ -89,9 +100,11 @@ class Gatherer:
         evidence = Evidence(self.image)
         with_text = any(claim.kind == "text" for claim in wanted)
         self._see(entities, with_text)
-        evidence.detections = self._closed or Regions()
+        evidence.detections, evidence.glimpsed = self._closed or Regions(), self._glimpsed
         for entity in entities:
             evidence.looks[entity.id], evidence.regions[entity.id] = self._of(entity)
+            classes = meaning(entity.name, self.vocabulary).classes
+            evidence.faint[entity.id] = Regions(r for r in self._glimpsed if r.label in classes)
         evidence.texts = self._texts if with_text else None
         self._closer(found, wanted, evidence)
         evidence.faults, evidence.passes = tuple(dict.fromkeys(self.faults)), self.passes
@@ -115,10 +128,10 @@ class Gatherer:
     def _see(self, entities: Sequence[Entity], with_text: bool) -> None:
         """Run what is not known yet: detectors, and the text reader where text is claimed."""
         names = list(dict.fromkeys(e.name for e in entities))
-        unknown = [n for n in names if matched(n, self.vocabulary).relation not in ("same", "kinds")]
+        unknown = [n for n in names if meaning(n, self.vocabulary).relation not in ("same", "kinds")]
         asked = [n for n in (names if self.both else unknown) if n not in self._opened] if self.open else []
         closed = bool(self.vocabulary) and (self.both or not self.open or not unknown or not asked)
-        if closed and not self.both and all(not matched(n, self.vocabulary).classes for n in names):
+        if closed and not self.both and all(not meaning(n, self.vocabulary).classes for n in names):
             closed = False  # it knows nothing of what is claimed
         if asked and not self.both and self._closed is None:
             asked = [
@@ -127,6 +140,8 @@ class Gatherer:
         programs = {}
         if closed and self._closed is None:
             programs["closed"] = _program(("DETECT", {"image": Name("IMAGE")}))
+            if hasattr(self.models.get("detector", op="GLIMPSE"), "glimpse"):
+                programs["faint"] = _program(("GLIMPSE", {"image": Name("IMAGE")}))
         if asked:
             told = ListOf(tuple(Literal(n) for n in asked))
             programs["open"] = _program(("DETECT_OPEN", {"image": Name("IMAGE"), "labels": told}))
@@ -135,6 +150,8 @@ class Gatherer:
         values = self._run(programs)
         if isinstance(values.get("closed"), Regions):
             self._closed = values["closed"]
+        if isinstance(values.get("faint"), Regions):
+            self._glimpsed = values["faint"]
         if isinstance(opened := values.get("open"), Regions):
             self._opened.update({n: Regions(r for r in opened if r.label == n) for n in asked})
         if isinstance(values.get("text"), Regions):
@@ -144,10 +161,10 @@ class Gatherer:
     def _of(self, entity: Entity) -> tuple[tuple[Look, ...], Regions]:
         looks, regions = [], []
         if self._closed is not None:
-            meaning = matched(entity.name, self.vocabulary)
-            own = [r for r in self._closed if r.label in meaning.classes]
+            known = meaning(entity.name, self.vocabulary)
+            own = [r for r in self._closed if r.label in known.classes]
             best = max((r.score for r in own), default=0.0)
-            looks.append(Look("detector", bool(meaning.classes), meaning.relation, best, meaning.classes))
+            looks.append(Look("detector", bool(known.classes), known.relation, best, known.classes))
             regions += own
         if entity.name in self._opened:
             # a detector gives one place one of the names asked: what it called a man is a person too
@@ -184,6 +201,12 @@ class Gatherer:
                 programs[f"mask {ref}"] = _program(
                     ("SEG", {"image": Name("IMAGE"), "object": Name(f"BOX{ref}")})
                 )
+        deep = self._in_depth(claims, evidence)
+        for thing in deep:
+            inputs[f"DEEP{thing.id}"] = thing
+            programs[f"depth {thing.id}"] = _program(
+                ("DEPTH", {"image": Name("IMAGE"), "object": Name(f"DEEP{thing.id}")})
+            )
         asked = self._questions(found, claims, evidence)
         for number, (claim, region, pair) in enumerate(asked):
             picture: Name | None = Name("IMAGE")
@@ -203,10 +226,20 @@ class Gatherer:
                 for old, new in zip(inputs[f"BOX{ref}"], masked, strict=True):
                     self._masks[old.id] = new
             evidence.regions[ref] = Regions(self._masks.get(r.id, r) for r in evidence.regions.get(ref, ()))
+        told = {r.id: values.get(f"depth {r.id}") for r in deep}
+        evidence.depths = {name: float(far) for name, far in told.items() if isinstance(far, int | float)}
         for claim, _, _ in asked:
             first, second = (values.get(f"ask {claim.id} {side}") for side in (0, 1))
             if isinstance(first, str) and isinstance(second, str):
                 evidence.answers[claim.id] = (first, second)
+
+    def _in_depth(self, claims: Sequence[Claim], evidence: Evidence) -> list[Region]:
+        """The things whose distance decides a claim: one said to be in front of or behind another."""
+        if not self._has("depth"):
+            return []
+        refs = {r for c in claims if c.kind == "relation" and geometric(c.value) in DEEP for r in c.refs}
+        regions = [r for ref in sorted(refs) for r in evidence.regions.get(ref, ())[:MOST_DEPTHS]]
+        return list({r.id: r for r in regions}.values())
 
     def _questions(
         self, found: Extraction, claims: Sequence[Claim], evidence: Evidence
@@ -224,7 +257,8 @@ class Gatherer:
             if claim.kind == "existence" and any(look.score > 0 for look in looks):
                 continue  # a detector saw it
             regions = evidence.regions.get(claim.refs[0], Regions()) if claim.refs else Regions()
-            if claim.kind == "relation" and geometric(claim.value) is not None:
+            decided = geometric(claim.value) if claim.kind == "relation" else None
+            if decided is not None and (decided not in DEEP or self._has("depth")):
                 continue
             if claim.kind == "attribute" and not regions:
                 continue
@@ -241,33 +275,45 @@ class Gatherer:
         checked = {}
         for key, program in programs.items():
             try:
-                # the compiler's own ops are not in the language, so that a program of theirs is parsed but not checked
-                text = print_program(program)
-                checked[key] = (
-                    parse(text) if key in ("closed", "open") else steps.check(self.engine, text, given)
-                )
+                self._ran += 1
+                text = print_program(_renamed(program, f"E{self._ran}"))
+                checked[key] = parse(text) if key in _COMPILERS else steps.check(self.engine, text, given)
             except SightlineError as error:
                 self.faults.append(str(error))
         if not checked:
             return {}
-        number = len(self.programs)
-        job = steps.run(self.engine, list(checked.values()), given)
+        self._plans += 1
+        own = tuple(checked.values())
+        try:
+            if self.recorder is not None:
+                job = steps.run_together(self.engine, own, given, self.recorder, PLANS + self._plans)
+            else:
+                job = steps.run(self.engine, own, given)
+        except SightlineError as error:
+            self.faults.append(str(error))
+            return {}
         if job.error is not None:
             self.faults.append(job.error.message)
             return {}
         values = {}
-        told: set[tuple[str, str]] = set()
-        for key, program, result in zip(checked, checked.values(), job.results, strict=True):
+        for key, program, result in zip(checked, own, job.results, strict=True):
             self.programs.append(program.text)
             if result.ok:
                 values[key] = result.value
             self.faults += [error.message for error in result.errors]
-            for report in result.steps:
-                if self.recorder is not None and (report.op, repr(report.value)[:80]) not in told:
-                    told.add((report.op, repr(report.value)[:80]))
-                    if report.op != "RESULT":
-                        steps.emit_step(report, None, self.recorder, number)
         return values
+
+
+def _renamed(program: Program, stem: str) -> Program:
+    """The same with names of its own, so that it can be told beside others."""
+    new = {step.name: f"{stem}_{i}" for i, step in enumerate(program.steps)}
+
+    def argument(value: Argument) -> Argument:
+        return Name(new.get(value.id, value.id)) if isinstance(value, Name) else value
+
+    return Program(
+        tuple(Step(new[s.name], s.op, tuple((k, argument(v)) for k, v in s.args)) for s in program.steps)
+    )
 
 
 def _program(*made: tuple[str, dict[str, Argument]]) -> Program:
@@ -275,6 +321,23 @@ def _program(*made: tuple[str, dict[str, Argument]]) -> Program:
     lines = [Step(f"STEP{i}", op, tuple(arguments.items())) for i, (op, arguments) in enumerate(made)]
     lines.append(Step("FINAL_RESULT", "RESULT", (("var", Name(f"STEP{len(made) - 1}")),)))
     return Program(tuple(lines))
+
+
+@lru_cache(maxsize=4096)
+def meaning(name: str, vocabulary: tuple[str, ...]) -> Match:
+    """What a name means in a vocabulary: as `tools.names`, else, for a compound, the class that its thing is one of.
+
+    A twin bed is a bed and a tomato sandwich a sandwich; a jet ski is no ski, as the lexicon knows it for another thing.
+    """
+    found = matched(name, vocabulary)
+    if found.classes or " " not in name:
+        return found
+    head = matched(name.rpartition(" ")[2], vocabulary)
+    if head.relation not in ("same", "wider"):
+        return found
+    known = lexical.senses(lexical.lemma(name))
+    fits = not known or any(lexical.kind_of(name, one) for one in head.classes)
+    return Match(head.classes, "wider") if fits else found
 
 
 def distinct(regions: Iterable[Region]) -> Regions:
@@ -302,11 +365,13 @@ _GEOMETRY = {
     "left of": "left", "right of": "right", "above": "above", "over": "above", "below": "below", "under": "below",
     "beneath": "below", "underneath": "below", "inside": "inside", "in": "inside", "within": "inside", "on": "on",
     "atop": "on", "next to": "near", "near": "near", "beside": "near", "alongside": "near", "by": "near",
+    "in front of": "front", "before": "front", "behind": "behind",
 }  # fmt: skip
+DEEP = frozenset({"front", "behind"})  # relations that depth decides
 
 
 def geometric(predicate: str) -> str | None:
-    """Which geometry decides a relation; None where boxes cannot."""
+    """Which geometry decides a relation, by boxes or by depth; None where none can."""
     return _GEOMETRY.get(predicate)
 
 

@@ -105,3 +105,16 @@ def risk_coverage(p: np.ndarray, y: np.ndarray) -> list[tuple[float, float]]:
     risk = np.cumsum(wrong) / np.arange(1, len(p) + 1)
     picks = np.unique(np.linspace(0, len(p) - 1, min(21, len(p))).astype(int))
     return [(round(float(coverage[i]), 4), round(float(risk[i]), 4)) for i in picks]
+
+
+def largest(p: np.ndarray, y: np.ndarray, spare: float) -> float:
+    """The largest threshold below which at most `spare` rows are true, half-way to the next row; 0 where there is none."""
+    order = np.argsort(p, kind="stable")
+    lost = np.cumsum(y[order])
+    within = np.flatnonzero(lost <= spare)
+    if not len(within):
+        return 0.0
+    last = int(within[-1])
+    if last + 1 == len(p):
+        return float(min(0.95, p[order[last]] + 0.01))
+    return float((p[order[last]] + p[order[last + 1]]) / 2)

@@ -6,7 +6,7 @@ import re
 
 from ..planner_data.lexicon import english_plural
 from . import lexical
-from .parsing import words
+from .tokens import words
 
 _VOWEL = re.compile(r"[aeiou]", re.IGNORECASE)
 _AS_CONSONANT = re.compile(r"(?:uni(?![nm])|use|usu|eu|one\b|once|ut[ie]|u[sr]b?\b)", re.IGNORECASE)

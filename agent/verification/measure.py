@@ -5,7 +5,7 @@ The protocols' own tables (CHAIR's synonyms) are used here, for scoring, and now
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -150,27 +150,34 @@ def answers_score(
 def curve(
     rows: Sequence[Mapping[str, Any]],
     engine: Engine,
-    reliability: Reliability,
+    reliability: Reliability | Callable[[int], Reliability],
     synonyms: chair.Synonyms,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Before, after at the learned thresholds, and the whole trade-off curve, of captions and of answers."""
-    captions, answers = look(rows, engine, reliability.both)
+    """Before, after at the learned thresholds, and the whole trade-off curve, of captions and of answers.
 
-    def scored(one: Reliability) -> tuple[dict[str, Any], dict[str, Any]]:
+    `reliability` may tell a row's own, for calibrations fitted without it.
+    """
+    of = reliability if callable(reliability) else lambda _: reliability
+    captions, answers = look(rows, engine, of(0).both)
+
+    def scored(told: float | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
+        def texts(looked: Sequence[Looked]) -> list[str]:
+            return [corrected(c, engine, at_thresholds(of(c.row), told, told)) for c in looked]
+
         return (
-            captions_score(rows, captions, [corrected(c, engine, one) for c in captions], synonyms, seed),
-            answers_score(rows, answers, [corrected(a, engine, one) for a in answers], seed),
+            captions_score(rows, captions, texts(captions), synonyms, seed),
+            answers_score(rows, answers, texts(answers), seed),
         )
 
     drafts = (
         captions_score(rows, captions, [c.found.text for c in captions], synonyms, seed),
         answers_score(rows, answers, [a.found.text for a in answers], seed),
     )
-    after = scored(reliability)
+    after = scored()
     points = []
     for threshold in CURVE:
-        captions_at, answers_at = scored(at_thresholds(reliability, threshold, threshold))
+        captions_at, answers_at = scored(threshold)
         points.append({
             "threshold": threshold, "chair_i": captions_at["chair_i"], "recall_kept": captions_at["recall_kept"],
             "chair_i_left": captions_at["chair_i_left"], "gain": answers_at["gain"], "recall_lost": answers_at["recall_lost"],

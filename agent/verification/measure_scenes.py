@@ -24,12 +24,13 @@ def score(drawn: Drawn, draft: str, result: Verification) -> dict[str, Any]:
     judged = [(c, truth(c, before, drawn.scene)) for c in before.claims]
     left = [(c, truth(c, after, drawn.scene)) for c in after.claims]
     wrongly = {v.claim for v in result.verdicts if v.label == "contradicted" and not v.because}
+    struck = {v.claim for v in result.verdicts if v.label == "contradicted"}
     true_ids = {c.id for c, value in judged if value is True}
     false_kinds = {k: sum(c.kind == k and value is False for c, value in judged) for k in KINDS}
     return {
         "before": false_kinds,
         "after": {k: sum(c.kind == k and value is False for c, value in left) for k in KINDS},
-        "true": len(true_ids), "harmed": len(true_ids & wrongly),
+        "true": len(true_ids), "harmed": len(true_ids & wrongly), "struck": len(true_ids & struck),
         "kept": sum(value is True for _, value in left), "claims": len(before.claims),
         "words": len(draft.split()), "words_after": len(result.text.split()),
         "passes": result.passes, "calls": result.usage.calls, "model_calls": result.usage.model_calls, "ms": result.usage.ms,
@@ -53,6 +54,10 @@ def summarise(rows: Sequence[dict[str, Any]], seed: int = 0) -> dict[str, Any]:
     found["mis_corrections"] = round(float(total[0] / max(1, total[1])), 5)
     found["mis_corrections_ci"] = interval(harm, ratio(0, 1), seed)
     found["true_claims_retained"] = round(float(total[2] / max(1, total[1])), 4)
+    struck = [
+        (r["struck"], r["true"]) for r in rows
+    ]  # those that fall with a thing wrongly called absent, too
+    found["true_claims_struck"] = round(float(ratio(0, 1)(np.asarray([np.sum(struck, axis=0)]))[0]), 5)
     for name in ("claims", "words", "words_after", "passes", "calls", "model_calls", "ms"):
         found[name] = round(float(np.mean([r[name] for r in rows])), 2)
     found["ms_per_claim"] = round(sum(r["ms"] for r in rows) / max(1, sum(r["claims"] for r in rows)), 2)
@@ -64,15 +69,16 @@ def run(
     engine_of: Callable[[Drawn], Engine],
     draft_of: Callable[[Drawn], str | None],
     reliability: Reliability | None = None,
+    speaker: str = "",
 ) -> list[dict[str, Any]]:
-    """Verify a draft about each picture; pictures without a draft are passed over."""
+    """Verify a draft about each picture; pictures without a draft are passed over. `speaker` as for `verify`."""
     rows = []
     for drawn in pictures:
         draft = draft_of(drawn)
         if not draft or not draft.strip():
             continue
         started = time.perf_counter()
-        result = verify(drawn.image, draft, engine=engine_of(drawn), reliability=reliability)
+        result = verify(drawn.image, draft, engine=engine_of(drawn), reliability=reliability, speaker=speaker)
         row = score(drawn, draft, result)
         row["ms"] = (time.perf_counter() - started) * 1000
         rows.append(row | {"draft": draft, "text": result.text, "seed": drawn.scene.seed})

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from . import lexical
 from .claims import Entity, Extraction, Kind, Mention, Span
-from .parsing import words
+from .tokens import words
 
 if TYPE_CHECKING:
     from ..controllers.base import RawClaim

@@ -36,6 +36,17 @@ class Thresholds:
 
 
 @dataclass(frozen=True)
+class Linear:
+    """A logistic model over named features: log odds = bias + the weighted sum."""
+
+    bias: float
+    weights: Mapping[str, float]
+
+    def __call__(self, features: Mapping[str, float]) -> float:
+        return _sigmoid(self.bias + sum(self.weights.get(n, 0.0) * v for n, v in features.items()))
+
+
+@dataclass(frozen=True)
 class Reliability:
     """The numbers of one pack. `recalls[role]` are measured recalls by class, under '' the pooled one."""
 
@@ -60,10 +71,19 @@ class Reliability:
     kinds: tuple[str, ...] = KINDS  # kinds of claims that may be contradicted on this evidence
     doubles: float = 0.05  # false detections of a class that is there, a picture
     both: bool = False  # whether two detectors are asked
+    models: Mapping[str, Linear] = field(default_factory=dict)  # by kind of claim: count, attribute
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def threshold(self, kind: str) -> Thresholds:
         return self.thresholds.get(kind) or self.thresholds["other"]
+
+    def observed(self, kind: str) -> float:
+        """Chance that a claim is true of which this was observed; even where nobody has measured what that is worth."""
+        return self.observations.get(kind, 0.5)
+
+    def modelled(self, kind: str, features: Mapping[str, float]) -> float:
+        """Chance that a claim of a kind is true by the model fitted for it."""
+        return self.models[kind](features)
 
     def existence(self, features: Mapping[str, float], polarity: bool = True) -> float:
         """Probability that a named thing is there, given what was seen and whether the text asserts or denies it.
@@ -74,13 +94,14 @@ class Reliability:
             return self.seen["told" if polarity else "denied"]
         if self.denied and not polarity:
             return self.denied["tag" if features.get("open_vocabulary.exact") else "none"]
-        bias = self.bias if polarity else -self.bias
+        # a model that was told of denials judges them itself
+        bias = self.bias if polarity or "denied" in self.weights else -self.bias
         return _sigmoid(bias + sum(self.weights.get(n, 0.0) * v for n, v in features.items()))
 
     @property
     def fitted(self) -> bool:
         """Whether it was fitted for its pack; the default takes the word of each role's own calibration file."""
-        return bool(self.provenance.get("fitted_on")) and self.provenance["fitted_on"] != "nothing"
+        return not str(self.provenance.get("fitted_on", "nothing")).startswith("nothing")
 
     def recall(self, look: Look, measured: Any = None) -> float:
         """Part of the things of a look's classes that its detector finds: fitted here, else as the role's own file says."""
@@ -126,6 +147,7 @@ class Reliability:
                 "bias": self.bias, "weights": dict(self.weights), "classes": dict(self.classes),
             },
             "recalls": {k: dict(v) for k, v in self.recalls.items()}, "false_alarms": dict(self.false_alarms),
+            "models": {k: {"bias": m.bias, "weights": dict(m.weights)} for k, m in self.models.items()},
             "doubles": self.doubles, "observations": dict(self.observations),
             "thresholds": {k: [t.contradict, t.support] for k, t in self.thresholds.items()},
         }  # fmt: skip
@@ -142,7 +164,9 @@ class Reliability:
                 {k: Thresholds(float(v[0]), float(v[1])) for k, v in data["thresholds"].items()},
                 dict(existence.get("seen", {})), dict(existence.get("denied", {})),
                 tuple(existence.get("absence", ("detector", "open_vocabulary"))), tuple(data.get("kinds", KINDS)),
-                float(data["doubles"]), bool(data["both"]), dict(data["provenance"]),
+                float(data["doubles"]), bool(data["both"]),
+                {k: Linear(float(m["bias"]), dict(m["weights"])) for k, m in data.get("models", {}).items()},
+                dict(data["provenance"]),
             )  # fmt: skip
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise InputError(
@@ -184,7 +208,7 @@ def combine(first: str, second: str) -> str:
     A model that says yes to everything says both yes; one that does not hear the "no" in the opposite says the same twice,
     and then it depends on the model what that is worth: calibration counts it.
     """
-    a, b = _yes(first), _yes(second)
+    a, b = yes(first), yes(second)
     if a is None or b is None:
         return "unsure"
     if a == b:
@@ -192,7 +216,8 @@ def combine(first: str, second: str) -> str:
     return "yes" if a else "no"
 
 
-def _yes(answer: str) -> bool | None:
+def yes(answer: str) -> bool | None:
+    """Whether an answer says yes or no; None where it says neither."""
     words = answer.strip().lower().lstrip("\"'").split()
     first = words[0].strip(".,!;:") if words else ""
     if first in ("yes", "true", "correct", "是", "对", "有"):

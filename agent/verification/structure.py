@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .claims import Extraction, Role
-from .parsing import Chunk
+from .tokens import Chunk
 
 _BREAKS = (
     "while",

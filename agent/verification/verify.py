@@ -26,8 +26,9 @@ from ..records import Style, Usage
 from . import lexical
 from .asked import extract_answer
 from .claims import Claim, Extraction, extract
-from .correction import Correction, Edit, correct, grounded
-from .evidence import Evidence, Gatherer, distinct
+from .correction import Correction, Edit, correct
+from .evidence import Evidence, Gatherer, Look, distinct
+from .grounding import grounded
 from .reliability import Reliability, reliability_for
 from .verdicts import Judge, Verdict
 
@@ -88,6 +89,7 @@ def verify(
     recorder: Recorder | None = None,
     facts: Sequence[Fact] = (),
     question: str = "",
+    speaker: str = "",
     refine: Style | None = None,
     reliability: Reliability | None = None,
 ) -> Verification:
@@ -99,6 +101,7 @@ def verify(
         engine: runs the evidence plan; else one is made of `models`, or of the pack named.
         facts: what was found about the picture already; regions among their values count as seen.
         question: what the text answers, for answers that say only yes or no.
+        speaker: "mllm" where the text is the pack's own core MLLM's: what it says it has seen, or made up, with the same eyes.
         refine: word the corrected text anew in this style, by the controller; thrown away where it adds a claim.
         reliability: what evidence is worth; the pack's own calibration if not given.
 
@@ -109,7 +112,7 @@ def verify(
     started = time.perf_counter()
     session = Session(
         image, controller=controller, engine=engine, models=models, pack=pack, recorder=recorder, facts=facts,
-        question=question, reliability=reliability,
+        question=question, speaker=speaker, reliability=reliability,
     )  # fmt: skip
     result = session.check(_checked(text), final=True)
     if refine is not None and controller is not None:
@@ -134,7 +137,7 @@ class Session:
     def __init__(
         self, image: Any, *, controller: Controller | None = None, engine: Engine | None = None,
         models: Models | None = None, pack: str = "starter", recorder: Recorder | None = None,
-        facts: Sequence[Fact] = (), question: str = "", reliability: Reliability | None = None,
+        facts: Sequence[Fact] = (), question: str = "", speaker: str = "", reliability: Reliability | None = None,
     ) -> None:  # fmt: skip
         pictures = pictures_of(image)
         if len(pictures) != 1:
@@ -143,19 +146,30 @@ class Session:
         self.engine = engine or Engine(models if models is not None else Models.from_pack(pack))
         self.reliability = reliability or reliability_for(self.engine.models)
         self.recorder = recorder or Recorder(f"verify-{secrets.token_hex(6)}")
-        self.controller, self.question = controller, question
+        if speaker not in ("", "mllm"):
+            raise InputError(
+                f"speaker {speaker!r}: give 'mllm' for words of the pack's own core MLLM, nothing for others'"
+            )
+        self.controller, self.question, self.speaker = controller, question, speaker
         self.known = Regions(r for fact in facts for r in _regions(fact.value))
         self.gatherer = Gatherer(self.image, self.engine, self.recorder, both=self.reliability.both)
         self.first_event = len(self.recorder.events)
         self.told: set[str] = set()
+        self.judged: set[str] = set()
         self.emitted: set[tuple[int, int, str]] = set()
 
     def check(self, text: str, *, final: bool = True) -> Verification:
         """Claims, evidence, verdicts and edits of a text, in that order; each is told to the recorder."""
         found = self._claims(text) if final else extract_answer(text, self.question)
+        for claim in found.claims:  # at once, so that whoever watches sees what is being looked into
+            if claim.id not in self.told:
+                self.told.add(claim.id)
+                self.recorder.emit("claim", **claim.to_json())
         evidence = self.gatherer.gather(found)
         self._add_known(found, evidence)
-        verdicts = Judge(found, evidence, self.engine.models, self.reliability).judge(found.claims)
+        verdicts = Judge(found, evidence, self.engine.models, self.reliability, self.speaker).judge(
+            found.claims
+        )
         corrected = correct(found, verdicts)
         return self._result(found, evidence, verdicts, corrected)
 
@@ -179,8 +193,6 @@ class Session:
             own = [r for r in self.known if r.label and lexical.kind_of(r.label, entity.name)]
             if own and not evidence.regions.get(entity.id):
                 evidence.regions[entity.id] = distinct(own)
-                from .evidence import Look
-
                 best = max(r.score for r in own)
                 evidence.looks[entity.id] = (Look("detector", True, "same", best, (own[0].label,)),)
 
@@ -188,11 +200,9 @@ class Session:
         self, found: Extraction, evidence: Evidence, verdicts: Mapping[str, Verdict], corrected: Correction
     ) -> Verification:
         for claim in found.claims:
-            if claim.id not in self.told:
-                self.told.add(claim.id)
-                self.recorder.emit("claim", **claim.to_json())
-                verdict = verdicts[claim.id]
-                self.recorder.emit("verdict", **verdict.to_json())
+            if claim.id not in self.judged:
+                self.judged.add(claim.id)
+                self.recorder.emit("verdict", **verdicts[claim.id].to_json())
         for edit in corrected.edits:
             key = (*edit.span, edit.after)
             if key not in self.emitted:

@@ -77,17 +77,24 @@ class Perception(nn.Module):
         assert self.kind.bias is not None
         self.kind.bias[-1] = 3.0
 
-    def cells(self, pixels: Tensor) -> dict[str, Tensor]:
-        """pixels [B, 3, S, S] in -1..1 -> per-cell predictions, each [B, C, S/4, S/4]; sides are in cells, > 0."""
+    def features(self, pixels: Tensor) -> Tensor:
+        """pixels [B, 3, S, S] in -1..1 -> what the heads read, [B, c2, S/4, S/4]."""
         fine = self.stem(pixels)  # [B, c2, S/4, S/4]
         mid = self.mid(fine)  # [B, c3, S/8, S/8]
         deep = self.deep(mid)  # [B, c4, S/16, S/16]
         mid = self.mid_out(
             F.relu(mid + F.interpolate(self.to_mid(deep), size=mid.shape[-2:], mode="nearest"))
         )
-        x = self.fine_out(
+        return self.fine_out(
             F.relu(fine + F.interpolate(self.to_fine(mid), size=fine.shape[-2:], mode="nearest"))
         )
+
+    def cells(self, pixels: Tensor) -> dict[str, Tensor]:
+        """pixels [B, 3, S, S] in -1..1 -> per-cell predictions, each [B, C, S/4, S/4]; sides are in cells, > 0."""
+        return self.speak(self.features(pixels))
+
+    def speak(self, x: Tensor) -> dict[str, Tensor]:
+        """The heads' predictions from `features`."""
         return {
             "kind": self.kind(x),
             "color": self.color(x),

@@ -13,6 +13,7 @@ from transformers.image_processing_utils import BaseImageProcessor
 
 from ...errors import InputError
 from ..boxes import Box, BoxCodec
+from ..regions import mask_box
 from .config import StarterConfig
 from .connector import Objects, decode_word
 
@@ -116,7 +117,7 @@ class StarterProcessor(ProcessorMixin):
         self,
         images: Any = None,
         text: str | Sequence[str] | None = None,
-        regions: Sequence[Sequence[Box]] | None = None,
+        regions: Sequence[Sequence[Box | np.ndarray]] | None = None,
         return_tensors: str | None = "pt",
         padding: bool | str = True,
         **kwargs: Any,
@@ -126,7 +127,8 @@ class StarterProcessor(ProcessorMixin):
         Args:
             images: a picture, a list, or a list of lists (one a prompt); as many as there are <image> marks.
             text: one prompt or several.
-            regions: for each prompt the boxes, in pixels of its last picture, that its <region> marks stand for.
+            regions: for each prompt the boxes, in pixels of its last picture, that its <region> marks stand for; a mask
+                [height, width] stands for its box (`Answerer` also looks which thing it lies on).
                 Boxes written in the text, in any of the three notations, are found without being given.
         """
         if text is None:
@@ -144,7 +146,10 @@ class StarterProcessor(ProcessorMixin):
             count = prompt.count("<image>")
             size = picture_size(pictures[at + count - 1]) if count else None
             at += count
-            given = list(regions[i]) if regions is not None else []
+            given: list[Box] = [
+                mask_box(r) if isinstance(r, np.ndarray) else r
+                for r in (regions[i] if regions is not None else [])
+            ]
             if size is not None:
                 for codec in (BoxCodec("qwen"), BoxCodec("location"), BoxCodec("plain")):
                     if prompt.count("<region>") == len(

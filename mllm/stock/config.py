@@ -52,6 +52,7 @@ class DataSection:
     limit: int | None = None  # only so many conversations; how many scenes are drawn
     seed: int = 0  # of phrasings (coco) and of scenes
     tasks: list[str] | None = None  # scenes: which questions; default all
+    curriculum: float = 1.0  # scenes: 0 is one or two clear objects, 1 everything
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,13 +96,14 @@ def _scenes(section: DataSection) -> Iterator[Conversation]:
 
     from ..scenes.questions import make_turns
     from ..scenes.render import render
-    from ..scenes.world import make_scene, split_seed
+    from ..scenes.world import SceneConfig, make_scene, split_seed
 
+    shape = SceneConfig(curriculum=section.curriculum)
     folder = Path(section.path)
     folder.mkdir(parents=True, exist_ok=True)
     for n in range(section.limit or 1000):
         seed = split_seed("train", section.seed, n)
-        drawn = render(make_scene(seed))
+        drawn = render(make_scene(seed, shape))
         turns = make_turns(drawn.scene, Random(seed), section.tasks, "en")
         turns = [t for t in turns if not t.words_only]
         if turns:

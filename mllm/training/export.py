@@ -33,6 +33,29 @@ def load_weights(model: StarterForConditionalGeneration, folder: str | Path) -> 
     return facts
 
 
+@torch.no_grad()
+def load_eyes(model: StarterForConditionalGeneration, folder: str | Path) -> str:
+    """Copy perception and word reader out of a pretrain run, or out of a finished starter; returns what was read."""
+    path = Path(folder) / "model.safetensors"
+    if not path.is_file():
+        return f"step {load_weights(model, folder)['step']} of {folder}"
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        found = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise ModelFileError(f"{path} is damaged ({error}); name another folder") from error
+    names = dict(model.named_parameters()) | dict(model.named_buffers())
+    for name in (n for n in names if n.startswith(("perception.", "reader."))):
+        if name not in found or found[name].shape != names[name].shape:
+            raise ModelFileError(
+                f"{path} has no {name} {list(names[name].shape)}; check `model` in the config"
+            )
+        names[name].copy_(found[name])
+    return f"the eyes of {folder}"
+
+
 def export(model: StarterForConditionalGeneration, tokenizer: Any, folder: str | Path) -> int:
     """Save model and processor in `folder` with float16 weights; returns the bytes of the weights.
 

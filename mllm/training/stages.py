@@ -19,7 +19,8 @@ from ..starter import StarterConfig, StarterForConditionalGeneration
 from ..starter.config import SPECIAL_TOKENS
 from ..tokenizer import load_tokenizer, train_tokenizer
 from .corpus import corpus
-from .export import export, load_weights
+from .export import export, load_eyes, load_weights
+from .grid import GridEye, GridStarter
 from .instruct import InstructStage
 from .loop import LoopOptions, half_precision, train
 from .probes import Probe
@@ -43,7 +44,7 @@ class RunConfig:
     )  # fields of StarterConfig that differ from its defaults
     loop: dict[str, Any] = field(default_factory=dict)  # fields of LoopOptions
     batch: int = 24  # scenes a step
-    perception: str = ""  # instruct, export: folder of the pretrain run whose eyes are used
+    perception: str = ""  # instruct, export: folder of the pretrain run, or of a starter, whose eyes are used
     language: str = ""  # export: folder of the instruct run
     turns: int = 10  # instruct: questions tried a scene
     think: float = 0.6  # instruct: share of answers that come after their rationale
@@ -55,6 +56,9 @@ class RunConfig:
     ramp: int = 6000  # instruct: rows over which scenes grow to their full number of objects; 0: full at once
     relate: bool = True  # instruct: rationales say what holds between the things that they point at
     match_weight: float = 1.0  # instruct: weight of the supervised matches of words with objects
+    grid: bool = (
+        False  # ablate: a picture is a grid of its cells' features instead of the objects found in it
+    )
     probe_scenes: int = 0  # instruct: held-out scenes on which accuracies are measured on the way; 0: none
     tasks: dict[str, float] = field(default_factory=dict)  # how often each task is asked; empty: all alike
     texts: dict[str, float] = field(
@@ -179,6 +183,10 @@ def run_stage(stage: str, config: RunConfig, say: Callable[[str], None] = print)
     """Run one stage to its end, or on from its last checkpoint."""
     if stage not in STAGES:
         raise InputError(f"no stage {stage!r}; there are {', '.join(STAGES)}")
+    if config.grid:
+        raise InputError(
+            "`grid` is an arm of python -m sightline.mllm.training.ablate, not a way to make a starter"
+        )
     torch.set_num_threads(config.threads)
     if stage == "tokenizer":
         build_tokenizer(config)
@@ -218,11 +226,16 @@ def instruct_stage(
 ) -> InstructStage:
     """The instruct stage that a config describes, with the eyes that it names in the model."""
     if config.perception:
-        say(f"perception: step {load_weights(model, config.perception)['step']} of {config.perception}")
+        say(f"perception: {load_eyes(model, config.perception)}")
     elif config.seen_share:
         raise InputError("seen_share needs `perception`: the folder of a pretrain run")
-    return InstructStage(
+    stage = InstructStage(
         model, checked_tokenizer(config, shape), config.seed, config.batch, config.turns, config.think,
         seen_share=config.seen_share, seen_from=config.seen_from, pair_share=config.pair_share,
         ramp=config.ramp, tasks=config.tasks or None, relate=config.relate, match_weight=config.match_weight,
     )  # fmt: skip
+    if isinstance(model, GridStarter):
+        if config.seen_share or config.pair_share:
+            raise InputError("a grid is always seen, and of one picture: set seen_share and pair_share to 0")
+        stage.eye = GridEye(model)
+    return stage

@@ -18,7 +18,7 @@ from ..scenes.schema import Turn
 from ..scenes.world import make_scene, split_seed
 from ..starter.config import EOS
 from ..words.copying import history
-from ..words.model import WordsForCausalLM
+from ..words.model import WordsForCausalLM, prompt_places
 from ..words.spelling import Speller
 from ..words.tower import WordsTower
 
@@ -228,7 +228,9 @@ def words_loss(
     n, t = ids.shape
     causal = torch.ones(t, t, dtype=torch.bool).tril()
     positions = torch.arange(1, t + 1).expand(n, t)
-    states = model.states(ids, positions, causal[None, None].expand(n, 1, t, t))
+    prompt = prompt_places(ids)
+    look = causal.expand(n, t, t) | (prompt[:, :, None] & prompt[:, None, :])
+    states = model.states(ids, positions, look[:, None])
     past = history(ids)
     attention, gate, bare = model.copying.attend(
         states, past, model.copying.key(states), past, causal[None].expand(n, t, t)

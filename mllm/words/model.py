@@ -9,13 +9,23 @@ from torch import Tensor, nn
 from transformers import DynamicCache, GenerationMixin, PreTrainedModel
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
+from ..starter.config import ANSWER, PLAN
 from ..starter.language import Block, rms_norm
 from .config import WordsConfig
 from .copying import CopyHead, history
 
 
+def prompt_places(ids: Tensor) -> Tensor:
+    """Which tokens belong to the prompt: up to the first mark that an answer follows, none without one. [B, T] -> bool."""
+    mark = (ids == ANSWER) | (ids == PLAN)
+    return (mark.cumsum(1) - mark.long() == 0) & mark.any(1, keepdim=True)
+
+
 class WordsForCausalLM(PreTrainedModel, GenerationMixin):
     """Words in, words out. `logits` are log probabilities of the mixture of writing and copying.
+
+    The tokens of a prompt see each other both ways, those of the answer what is before them: a prefix LM (Raffel et al.
+    2020, arXiv:1910.10683, section 3.2.1). A prompt therefore enters a cache whole.
 
     The KV cache has one layer more than there are blocks: its keys are the copy head's, its values the tokens.
     """
@@ -99,7 +109,11 @@ class WordsForCausalLM(PreTrainedModel, GenerationMixin):
         s = past + t
         column = torch.arange(s, device=input_ids.device)
         row = torch.arange(t, device=input_ids.device)[:, None] + past
-        look = (column <= row)[None] & attention_mask.bool()[:, None]  # [B, T, S]
+        look = column <= row
+        if not past:
+            prompt = prompt_places(input_ids)
+            look = look | (prompt[:, :, None] & prompt[:, None, :])
+        look = look & attention_mask.bool()[:, None]  # [B, T, S]
         itself = (column == row)[None]  # padding sees itself, so that no softmax is over nothing
         states = self.states(input_ids, position_ids, (look | itself)[:, None], past_key_values)
         before = None

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from ...mllm.cutoff import held
 from ..values import Image
 from .common import whole
 
@@ -32,13 +33,21 @@ class StarterModel:
         """The answer to each question about its picture; equal pictures are encoded once."""
         from ...mllm.answerer import Question
 
-        with self._lock:
+        with held(self._lock):
             seen = self._look(images)
             asked = [
                 Question(text, (one,), mode=self._mode) for text, one in zip(questions, seen, strict=True)
             ]
             replies = self._answerer.ask(asked, batch=self.batch, max_new_tokens=self._tokens)
         return [reply.text for reply in replies]
+
+    def stream(self, image: Image, question: str) -> Iterator[str]:
+        """The answer that `answer` gives, in pieces as it is written."""
+        from ...mllm.answerer import Question
+
+        with held(self._lock):
+            (seen,) = self._look([image])
+        return self._answerer.stream(Question(question, (seen,), mode=self._mode), self._tokens, self._lock)
 
     def caption(self, images: Sequence[Image]) -> list[str]:
         return self.answer(images, ["Describe the image briefly."] * len(images))

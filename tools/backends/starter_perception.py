@@ -22,11 +22,14 @@ from ..asked import Ask, ask_of
 from ..values import Image, Region, Regions
 from .common import checked, clipped, one_line
 from .merging import Candidates, joined, opinion, settle
+from .panelwise import frames, part_of, together, worth_a_look
 from .reading import reading_order
 
 FINDER = "detector/weights.safetensors"  # in the starter folder: an ultralytics network over the kinds of the scenes world
 SIZES = (160, 192)  # pixels of a side that it looks at; it was trained at the first
-_TRUST = 0.4  # weight of the detector's opinion against the eyes'
+_TRUST = (
+    0.6  # weight of the detector's opinion against the eyes', by mAP50 on 300 scenes of the validation split
+)
 _MOST = 100  # things of a picture
 _KEPT = 64  # pictures whose sightings are kept; a few kilobytes each
 _SURE = 0.8  # of every character, for a whole crop to be read as a word
@@ -95,13 +98,19 @@ class Eyes:
         self._seen: OrderedDict[str, list[Sighting]] = OrderedDict()
 
     def see(self, images: Sequence[Image]) -> list[list[Sighting]]:
-        """What is in each picture, best first; equal pictures are looked at once."""
+        """What is in each picture, best first; equal pictures are looked at once, a picture of panels panel by panel."""
         with self._lock:
             new = {image.hash: image for image in images if image.hash not in self._seen}
-            hashes, pictures = list(new), list(new.values())
-            for at in range(0, len(new), _AT_ONCE):
-                part = pictures[at : at + _AT_ONCE]
-                self._seen.update(zip(hashes[at : at + _AT_ONCE], self._look(part), strict=True))
+            parts = {key: worth_a_look(image) for key, image in new.items()}
+            views = list(new.items())
+            views += [(key, part_of(image, box)) for key, image in new.items() for box in parts[key]]
+            seen: dict[str, list[list[Sighting]]] = {key: [] for key in new}
+            for at in range(0, len(views), _AT_ONCE):
+                some = views[at : at + _AT_ONCE]
+                for (key, _), found in zip(some, self._look([view for _, view in some]), strict=True):
+                    seen[key].append(found)
+            for key, (whole, *closer) in seen.items():
+                self._seen[key] = together(whole, parts[key], closer)
             result = []
             for image in images:
                 self._seen.move_to_end(image.hash)
@@ -285,11 +294,18 @@ class StarterDetector:
         self.vocabulary: tuple[str, ...] = tuple(self._eyes.config.kinds)
 
     def detect(self, images: Sequence[Image]) -> list[Regions]:
+        return self._between(images, self._confidence, float("inf"))
+
+    def glimpse(self, images: Sequence[Image]) -> list[Regions]:
+        """What is seen below the score from which a detection stands; the picture is not looked at again."""
+        return self._between(images, 0.0, self._confidence)
+
+    def _between(self, images: Sequence[Image], low: float, high: float) -> list[Regions]:
         return [
             Regions(
                 region
                 for one in seen
-                if one.score >= self._confidence
+                if low <= one.score < high
                 and (region := _region(one, image, one.kind, "starter-perception", self._digest))
             )
             for image, seen in zip(images, self._eyes.see(images), strict=True)
@@ -317,6 +333,8 @@ class StarterOpen:
     def detect(self, images: Sequence[Image], labels: Sequence[Sequence[str]]) -> list[Regions]:
         results = []
         for image, seen, names in zip(images, self._eyes.see(images), labels, strict=True):
+            framed = frames(image, names)
+            names = [name for name in names if name not in framed]
             asks = {name: ask for name in dict.fromkeys(names) if (ask := self._ask(name)) is not None}
             unknown = [name for name in dict.fromkeys(names) if name.strip() and name not in asks]
             if unknown:
@@ -324,7 +342,11 @@ class StarterOpen:
                     "starter-open: not sure about %s: outside the %d kinds of the scenes world; not looked for",
                     ", ".join(map(repr, unknown)), len(self.vocabulary),
                 )  # fmt: skip
-            found = []
+            found = [
+                Region(box=box, label=name, tool="starter-open", weights=self._digest, picture=image.picture)
+                for name, boxes in framed.items()
+                for box in boxes
+            ]
             for one in seen:
                 name = next((n for n, ask in asks.items() if ask.fits(one.kind, one.color, one.size)), None)
                 if name is not None and one.score >= self._confidence:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from ...errors import InputError, ModelFileError
+from ...mllm.cutoff import current, held, stopping
 from ..values import Image
 from .common import from_folder, torch_device, use_quiet_transformers, whole
 
@@ -56,6 +57,21 @@ class ImageTextModel:
         prompts = [f"{question.strip()} {self._style}".strip() for question in questions]
         return self._reply(images, prompts, self._answer_tokens)
 
+    def stream(self, image: Image, question: str) -> Iterator[str]:
+        """The answer that `answer` gives, in pieces as it is written."""
+        import torch
+
+        from ...mllm.streaming import streamed
+
+        inputs = self._inputs([image], [f"{question.strip()} {self._style}".strip()])
+
+        def generate(streamer: Any) -> None:
+            with held(self._lock), torch.inference_mode():
+                self._model.generate(**inputs, **self._greedy(self._answer_tokens), streamer=streamer)
+
+        decode = self._processor.tokenizer.decode
+        return streamed(generate, lambda ids, whole: str(decode(ids, skip_special_tokens=True)).strip())
+
     def caption(self, images: Sequence[Image]) -> list[str]:
         return self._reply(images, [self._caption_prompt] * len(images), self._caption_tokens)
 
@@ -64,21 +80,20 @@ class ImageTextModel:
 
         if not images:
             return []
-        with self._lock, torch.inference_mode():
+        with held(self._lock), torch.inference_mode():
             inputs = self._inputs(images, prompts)
             start = inputs["input_ids"].shape[1]
-            output = self._model.generate(
-                **inputs,
-                max_new_tokens=tokens,
-                do_sample=False,
-                num_beams=1,
-                temperature=None,
-                top_p=None,
-                top_k=None,
-                pad_token_id=self._processor.tokenizer.pad_token_id,
-            )
+            output = self._model.generate(**inputs, **self._greedy(tokens), **stopping())
+            current().check()
             replies = self._processor.batch_decode(output[:, start:], skip_special_tokens=True)
         return [reply.strip() for reply in replies]
+
+    def _greedy(self, tokens: int) -> dict[str, Any]:
+        """The settings of `generate`: no sampling, whatever the checkpoint's own say."""
+        return {
+            "max_new_tokens": tokens, "do_sample": False, "num_beams": 1, "temperature": None, "top_p": None, "top_k": None,
+            "pad_token_id": self._processor.tokenizer.pad_token_id,
+        }  # fmt: skip
 
     def _inputs(self, images: Sequence[Image], prompts: Sequence[str]) -> Any:
         """Token ids and pixels, padded to the left. The question is the user's turn, never part of the template."""

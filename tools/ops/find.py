@@ -120,6 +120,22 @@ def DETECT(image: Column[Image], *, models: ModelSource) -> Column[Regions]:
     return _detect(image, models, "DETECT")
 
 
+@tool(roles="detector", batch=BATCH, hidden=True, cost=1.0)
+def GLIMPSE(image: Column[Image], *, models: ModelSource) -> Column[Regions]:
+    """What the detector saw too faintly to let it stand: second names of things and half-seen ones, nothing that DETECT gives.
+
+    For whoever weighs a claim about the picture. None where the back end keeps no such candidates.
+
+    Example: OBJ0=GLIMPSE(image=IMAGE)
+    """
+    detector = models.get("detector", op="GLIMPSE")
+    glimpse = getattr(detector, "glimpse", None)  # of `Glimpsing` detectors
+    if glimpse is None:
+        return [Regions() for _ in image]
+    found = once_each(image, frame_key, glimpse, at_once(detector, BATCH))
+    return [best_first(stamped(r, "GLIMPSE", i)) for i, r in zip(image, found, strict=True)]
+
+
 @tool(roles="open_vocabulary", batch=BATCH, hidden=True, cost=150.0)
 def DETECT_OPEN(image: Column[Image], labels: Column[list[str]], *, models: ModelSource) -> Column[Regions]:
     """Find things named in words, all names in one forward: what LOC becomes for names outside the closed vocabulary.

@@ -7,7 +7,7 @@ from typing import Any
 from ...errors import ToolError
 from ..conditions import MEASURES, measure, parse_condition
 from ..declaration import tool
-from ..geometry import RELATIONS, check_frame, nearest, same_place
+from ..geometry import RELATIONS, check_frame, lies_in, nearest, same_place
 from ..numerals import numbers_in
 from ..values import Image, Region, Regions
 
@@ -36,13 +36,20 @@ def COUNT(box: Regions | list[Image] | list[str] | list[float] | list[bool]) -> 
 
 
 @tool(choices={"keep": ("all", *_KEEP)})
-def FILTER(object: Regions, where: str = "", keep: str = "all", image: Image | None = None) -> Regions:
+def FILTER(
+    object: Regions,
+    where: str = "",
+    keep: str = "all",
+    image: Image | None = None,
+    within: Regions | None = None,
+    rank: int = 1,
+) -> Regions:
     """Keep the regions that meet a condition, in their order; and of those, if asked, only the best, largest, leftmost...
 
     Conditions compare label, text, color, score, area, width, height, aspect (width over height), digits (in the text), x,
     y, left, top, right or bottom with ==, !=, <, <=, >, >= or contains, and combine with and, or, not and parentheses:
     "label == 'dog' and score > 0.5", "text contains 'exit'", "color == 'red'", "area > 5%". Percentages are of the
-    picture; they and color need image.
+    picture; they and color need image. With within, keep chooses in each of those regions: the topmost block of each tower.
 
     Args:
         object: the regions
@@ -50,6 +57,8 @@ def FILTER(object: Regions, where: str = "", keep: str = "all", image: Image | N
         keep: all of them, or the single best, largest, smallest, leftmost, rightmost, topmost, bottommost, tallest or
             widest one
         image: the picture, for conditions on color and in percent
+        within: regions such as boxes or groups, for keep to choose one in each
+        rank: which one keep takes: 1 the largest, 2 the second largest...
     Example: OBJ1=FILTER(object=OBJ0,where="label == 'cup' and color == 'red'",keep='largest',image=IMAGE)
     """
     if image is not None:
@@ -61,7 +70,14 @@ def FILTER(object: Regions, where: str = "", keep: str = "all", image: Image | N
     if keep != "all":
         if keep not in _KEEP:
             raise ToolError(f"FILTER: keep is one of all, {', '.join(_KEEP)}, not {keep!r}")
-        kept = sorted(kept, key=_KEEP[keep])[:1]
+        if rank < 1:
+            raise ToolError(f"FILTER: rank counts from 1, not {rank}")
+        ordered = sorted(kept, key=_KEEP[keep])
+        fields = [ordered] if within is None else [[r for r in ordered if lies_in(r, g)] for g in within]
+        chosen = {field[rank - 1].id for field in fields if len(field) >= rank}
+        kept = [region for region in ordered if region.id in chosen]
+    elif within is not None or rank != 1:
+        raise ToolError("FILTER: within and rank choose what keep orders; add keep, such as keep='largest'")
     return Regions(kept)
 
 
@@ -73,7 +89,8 @@ def RELATE(object: Regions, relation: str, reference: Regions) -> Regions:
     of the narrower one's extent in that direction. inside: at least 90% of the box lies in the reference's larger box.
     touching: they overlap, or the gap is at most 5% of the smaller box's shorter side (2 pixels at least), between
     masks where both have one. beside: in one row, sharing at least half of the lower one's height, as words of one line
-    do. nearest: for each reference the one region with the smallest gap to it.
+    do. on, under: one rests on the other, edge at edge or overlapping, as stacked blocks do. edge, corner, left edge,
+    right edge, top edge, bottom edge: it lies in the reference and reaches its border there. nearest: for each reference the one region with the smallest gap to it.
 
     Args:
         object: the regions to choose from

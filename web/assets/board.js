@@ -4,6 +4,7 @@
 const $ = (query) => element.querySelector(query);
 const board = $(".board"), stage = $(".board-stage"), frame = $(".board-frame"), picture = $(".board-picture"), marks = $(".board-marks");
 const maskLayer = $(".board-mask"), paintLayer = $(".board-paint"), said = $(".board-said");
+const marking = board.dataset.marking === "true"; // else boxes are only lit on the picture
 const SVG = "http://www.w3.org/2000/svg";
 const COLORS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"]; // told apart by the colour-blind
 let tool = "plus", history = [], drag = null, corner = null, cross = null, choice = 0, shown = null, turn = 0;
@@ -104,13 +105,19 @@ async function showMask() { // a grey PNG, white where the thing is, laid over t
   pen.putImageData(data, 0, 0);
 }
 
-function tell() {
+function wait(on) { // the mask is being found: said beside the picture, at once
+  board.dataset.busy = String(on);
+  stage.setAttribute("aria-busy", String(on));
+}
+
+function tell(looks = true) {
   const mark = now(), has = mark.points.length || mark.box || mark.strokes.length;
   $('[data-act="undo"]').disabled = !history.length;
   $('[data-act="clear"]').disabled = !has && !corner;
   draw();
   paint();
   const paintUrl = mark.strokes.length ? paintLayer.toDataURL("image/png") : null;
+  wait(looks && (mark.points.some((p) => p[2]) || mark.box || mark.strokes.length > 0));
   trigger("mark", { points: mark.points.map(([x, y, b]) => [round(x), round(y), b]), box: mark.box && mark.box.map(round), paint: paintUrl, choice, turn: ++turn });
 }
 const round = (n) => Math.round(n * 10) / 10;
@@ -139,7 +146,7 @@ function place(point) { // a click, or Enter at the cross
   else if (tool === "box") {
     if (corner) { const first = corner; corner = null; addBox(first, point); }
     else { corner = point; said.textContent = "First corner set; now the opposite one."; draw(); }
-  } else put({ strokes: [...now().strokes, { width: brushWidth(), points: [point] }] }, "Painted.");
+  } else put({ strokes: [...now().strokes, { width: brushWidth(), points: [point] }] }, "Painted");
 }
 const brushWidth = () => Math.max(4, held().width / 28);
 
@@ -151,7 +158,7 @@ function other() {
   choice = (choice + 1) % n;
   said.textContent = `Mask ${choice + 1} of ${n}`;
   showMask();
-  tell();
+  tell(false);
 }
 function choose(name) {
   tool = name; corner = null;
@@ -163,7 +170,7 @@ function choose(name) {
 }
 
 frame.addEventListener("pointerdown", (event) => {
-  if (!held().width || event.button) return;
+  if (!held().width || event.button || !marking) return;
   const start = at(event);
   frame.setPointerCapture(event.pointerId);
   stage.focus({ preventScroll: true });
@@ -184,14 +191,14 @@ frame.addEventListener("pointerup", (event) => {
   const done = drag, point = at(event);
   drag = null;
   if (done.tool === "box" && done.moved) { corner = null; addBox(done.start, point); }
-  else if (done.tool === "brush") put({ strokes: [...now().strokes, done.stroke] }, "Painted.");
+  else if (done.tool === "brush") put({ strokes: [...now().strokes, done.stroke] }, "Painted");
   else place(done.tool === "box" ? point : done.start);
 });
 frame.addEventListener("pointercancel", () => { drag = null; draw(); });
-stage.addEventListener("focus", () => { if (held().width && !cross) cross = [held().width / 2, held().height / 2]; draw(); });
+stage.addEventListener("focus", () => { if (held().width && marking && !cross) cross = [held().width / 2, held().height / 2]; draw(); });
 stage.addEventListener("blur", draw);
 stage.addEventListener("keydown", (event) => {
-  if (!held().width) return;
+  if (!held().width || !marking) return;
   const step = (event.shiftKey ? 1 : 10) * held().width / Math.max(1, picture.clientWidth);
   const moves = { ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, -step], ArrowDown: [0, step] };
   if (moves[event.key]) {
@@ -207,6 +214,12 @@ stage.addEventListener("keydown", (event) => {
   else return;
   event.preventDefault();
 });
+if (!marking) {
+  stage.setAttribute("role", "group");
+  stage.removeAttribute("aria-roledescription");
+  stage.removeAttribute("tabindex");
+  stage.setAttribute("aria-label", "Picture");
+}
 element.querySelectorAll("[data-tool]").forEach((button, i, all) => {
   button.addEventListener("click", () => choose(button.dataset.tool));
   button.addEventListener("keydown", (event) => {
@@ -240,14 +253,39 @@ function refresh() {
       frame.style.setProperty("--shape", v.width / v.height); // a small picture is shown large enough to be clicked
     }
     said.textContent = v.width ? `${v.width} x ${v.height} pixels` : "";
+    $(".board-typed").reset();
     $('[data-act="undo"]').disabled = $('[data-act="clear"]').disabled = true;
   }
   if (v.choice !== undefined && v.choice !== null && v.masks) choice = Math.min(v.choice, v.masks.length - 1);
+  const waited = board.dataset.busy === "true";
+  if (v.turn === undefined || v.turn >= turn) wait(false);
   if (v.said) said.textContent = v.said;
+  else if (waited && board.dataset.busy === "false" && v.masks && v.masks.length)
+    said.textContent += v.masks.length > 1 ? `: mask 1 of ${v.masks.length}` : ": found";
   draw();
   showMask();
 }
 picture.addEventListener("load", draw);
+
+// A picture dropped on the board or pasted anywhere on its tab goes the way of the upload button.
+const door = () => document.querySelector(marking ? "#upload" : "#verify-upload")?.parentElement.querySelector("input[type=file]");
+function give(files) {
+  const file = [...(files || [])].find((f) => f.type.startsWith("image/"));
+  const input = door();
+  if (!file || !input) return false;
+  const bag = new DataTransfer();
+  bag.items.add(file);
+  input.files = bag.files;
+  input.dispatchEvent(new Event("change", { bubbles: true }));
+  said.textContent = "Reading the picture …";
+  return true;
+}
+stage.addEventListener("dragover", (event) => { event.preventDefault(); board.dataset.over = "true"; });
+stage.addEventListener("dragleave", () => { board.dataset.over = "false"; });
+stage.addEventListener("drop", (event) => { event.preventDefault(); board.dataset.over = "false"; give(event.dataTransfer.files); });
+document.addEventListener("paste", (event) => {
+  if (stage.offsetParent && give(event.clipboardData && event.clipboardData.files)) event.preventDefault();
+});
 new ResizeObserver(draw).observe(stage);
 watch("value", refresh);
 refresh();
