@@ -221,7 +221,7 @@ def test_the_stage_asks_of_pictures_only(words: Vocabulary) -> None:
     scene = make_scene(split_seed("train", 5, 3), SceneConfig(max_objects=8))
     row = stage.row([scene], [stage.eye.look(scene, rng)], rng)
     assert row.samples and all(s.sees for s in row.samples)
-    assert not {s.task for s in row.samples} & {"claims", "compose", "react"}
+    assert not {s.task for s in row.samples} & {"claims", "compose"}
 
 
 def test_the_committed_configs_can_be_read() -> None:

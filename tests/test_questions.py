@@ -212,7 +212,7 @@ def test_pointing(asked: list[tuple[Scene, Turn]]) -> None:
             phrase = oracle.read_phrase(turn.question[a:b], turn.language == "zh")
             assert list(indices) == oracle.matches(scene, phrase), (turn.question, turn.question[a:b])
         if turn.words_only:
-            assert not turn.boxes and turn.task in ("subquestion", "claims", "compose", "react")
+            assert not turn.boxes and turn.task in ("subquestion", "claims", "compose")
 
 
 def test_two_pictures() -> None:

@@ -323,7 +323,7 @@ def test_a_wrong_config_is_one_clear_line(tmp_path) -> None:
 
 def test_scene_turns_are_of_words_only() -> None:
     rng = Random(2)
-    for task in ("claims", "compose", "react", "subquestion"):
+    for task in ("claims", "compose", "subquestion"):
         for _ in range(5):
             turn = scene_turn(task)(rng)
             assert turn.words_only and turn.task == task and "<box" not in turn.answer

@@ -59,18 +59,18 @@ def extract_chinese(text: str) -> Extraction:
             start, end = sentence.start + match.start(), sentence.start + match.end()
             name = english[match["name"]]
             denied = bool(_DENIED.search(text[sentence.start : start].rstrip("任何的一")))
-            known = None
+            known, count = None, _number(match["number"])
             if match["number"] is None:
                 known = next((e for e in reversed(found.entities) if e.name == name), None)
             if known is None:
-                known = Entity(len(found.entities), name, denied=denied)
+                known = Entity(len(found.entities), name, denied=denied or count == 0)
                 found.entities.append(known)
-                found.claim("existence", (start, end), (known.id,), number, polarity=not denied)
+                if count != 0:
+                    found.claim("existence", (start, end), (known.id,), number, polarity=not denied)
             known.mentions.append(Mention((start, end), number, -1))
-            count = _number(match["number"])
             if count is not None:
                 known.number, known.plural = count, count > 1
-                if count > 1:
+                if count != 1:
                     span = (start, start + len(match["number"]))
                     found.claim("count", span, (known.id,), number, value=str(count))
             if match["color"]:

@@ -91,6 +91,8 @@ def judge(case: Case, claim: Claim) -> Verdict:
     label = case.reliability.threshold(kind).label(said)
     if label == "contradicted" and claim.polarity and not asked and not _may_be_absent(case, looks):
         label = "unverifiable"
+    if label == "contradicted" and not claim.polarity and not _is_shown(seen, regions):
+        label = "unverifiable"  # likely wrong, but a denial falls only to something that was seen
     if label == "supported" and claim.polarity and not any(look.score > 0 for look in looks) and not asked:
         label = "unverifiable"  # likely, but nobody saw it
     if claim.polarity and label == "contradicted":
@@ -100,6 +102,12 @@ def judge(case: Case, claim: Claim) -> Verdict:
         return Verdict(claim.id, label, said, regions, f"{entity.name} is seen", "there", features=seen)
     why = f"{entity.name} is seen" if regions else _unseen(entity, looks)
     return Verdict(claim.id, label, said, regions, why, features=seen)
+
+
+def _is_shown(seen: dict[str, float], regions: Regions) -> bool:
+    """Whether anybody saw the thing: a look, faintly even, or the core MLLM when it was asked."""
+    told = any(seen.get(name) for name in ("seen", "faint.any", "mllm.yes", "mllm.both yes"))
+    return bool(regions) or told
 
 
 def _may_be_absent(case: Case, looks: Sequence[Look]) -> bool:

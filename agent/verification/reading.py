@@ -245,9 +245,10 @@ class Reader:
         denied = chunk.determiner == "no" or self.role.word == "without" or (
             self.negative and self.role.kind in ("there", "object", "loose", "subject")
         )  # fmt: skip
-        if denied and len(entity.mentions) == 1:
+        none = chunk.number == 0  # "0 dogs" is a count, and says of nothing that it is there
+        if (denied or none) and len(entity.mentions) == 1:
             entity.denied = True
-        if len(entity.mentions) == 1 and entity.visible:
+        if len(entity.mentions) == 1 and entity.visible and not none:
             self.found.claim(
                 "existence", (chunk.start, chunk.end), ids[-1:], self.number, polarity=not denied
             )

@@ -1,4 +1,4 @@
-"""Turns about reasoning in words: sub-questions, joining their answers, a missing step, claims, composing, ReAct."""
+"""Turns about reasoning in words: sub-questions, joining their answers, a missing step, claims, composing."""
 
 from __future__ import annotations
 
@@ -282,25 +282,3 @@ def compose(ask: Ask) -> Turn | None:
         written=True,
         words_only=True,
     )
-
-
-def react(ask: Ask) -> Turn | None:
-    """The next step of a tool-using chain (ReAct, Yao et al. 2023): a thought and one action, or the answer."""
-    query = ask.present() if ask.flip(0.8) else ask.absent()
-    if query is None:
-        return None
-    form = ask.pick(("exists", "count"))
-    number = len(ask.named(query))
-    question = _text(ask, f"_q.{form}", (query,))
-    thought = _text(ask, "_t.find", (query,))
-    action = f"Thought: {thought} Action: LOC(image=IMAGE,object='{ask.label(query)}')"
-    if ask.flip():
-        history, answer = ask.say("none"), action
-    else:
-        history = f"{action} Observation: {number} x {ask.label(query)}"
-        final = str(number) if form == "count" else ask.say("yes" if number else "no")
-        answer = f"Thought: {_text(ask, '_t.done', ())} Answer: {final}"
-    return ask.turn(
-        "react", answer, evidence=[], words={"question": question, "history": history + _stop(ask)}, written=True,
-        words_only=True,
-    )  # fmt: skip

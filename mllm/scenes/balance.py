@@ -17,7 +17,7 @@ from .world import DEFAULT, SceneConfig, make_scene, split_seed
 Features = tuple[str, ...]
 _TOKEN = re.compile(r"[a-z0-9]+|[\u4e00-\u9fff]")
 FREE_TASKS = frozenset(
-    {"ground", "caption", "claims", "compose", "react", "subquestion"}
+    {"ground", "caption", "claims", "compose", "subquestion"}
 )  # answers are texts or boxes, not classes
 
 

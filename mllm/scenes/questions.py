@@ -32,7 +32,6 @@ MAKERS: dict[str, Maker] = {
     "subquestion": ask_language.subquestion,
     "claims": ask_language.claims,
     "compose": ask_language.compose,
-    "react": ask_language.react,
 }
 TASKS: tuple[str, ...] = tuple(MAKERS)
 CHINESE_SHARE = 0.25  # of the turns, where no language is asked for

@@ -1,0 +1,38 @@
+"""Denials against the embedded eyes: one falls to what is seen, and never to a guess of what was not."""
+
+from __future__ import annotations
+
+import pytest
+
+from sightline.agent.verification.scene_truth import scenes
+from sightline.agent.verification.verify import verify
+from sightline.programs.engine import Engine
+from sightline.tools.models import Models
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    return Engine(Models.from_pack("scenes"))
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    return next(iter(scenes("test", 11, 1)))
+
+
+@pytest.mark.parametrize(
+    "text", ["no", "No, there is no dog.", "There are 0 dogs in the picture.", "There are no dogs."]
+)
+@pytest.mark.parametrize("question", ["", "Is there a dog in the picture?"])
+def test_a_denial_of_what_nobody_saw_stays(engine, drawn, text: str, question: str) -> None:
+    assert "dog" not in {o.kind for o in drawn.scene.objects}
+    assert verify(drawn.image, text, engine=engine, question=question).text == text
+
+
+def test_a_denial_of_what_is_seen_falls(engine, drawn) -> None:
+    kind = drawn.scene.objects[0].kind
+    asked = f"Is there a {kind} in the picture?"
+    assert verify(drawn.image, "no", engine=engine, question=asked).text == "yes"
+    number = sum(o.kind == kind for o in drawn.scene.objects)
+    said = verify(drawn.image, f"There are 0 {kind}s in the picture.", engine=engine).text
+    assert number == 1 and said == f"There is 1 {kind} in the picture."
