@@ -302,9 +302,13 @@ def pope_rows(
     }
     if engine is not None:
         said["greedy, verified"] = [
-            pope.said_yes(verify(pictures[n].image, "yes" if answer else "no", engine=engine, question=t).text)
+            pope.said_yes(
+                verify(
+                    pictures[n].image, "yes" if answer else "no", engine=engine, question=t, speaker="mllm"
+                ).text
+            )
             for (n, _, _), t, answer in zip(asked, texts, said["greedy"], strict=True)
-        ]  # fmt: skip
+        ]
     right = {name: [a == b for a, b in zip(answers, labels, strict=True)] for name, answers in said.items()}
     rows = {}
     for name, answers in said.items():
