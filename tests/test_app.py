@@ -74,7 +74,8 @@ class Visit:
         self.page.on("console", lambda m: self.errors.append(m.text) if m.type == "error" else None)
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.goto(address)
-        self.page.wait_for_selector("#board .board-stage")
+        self.page.wait_for_selector("#board .board-stage[data-ready]")
+        self.page.wait_for_selector("#upload")
 
     def example(self, name: str) -> None:
         self.page.get_by_role("button", name=name).first.click()
@@ -439,6 +440,8 @@ def test_axe_finds_nothing_serious(
     wrong: list[str] = []
 
     def look(where: str) -> None:
+        # colours on their way from one state to another are nobody's contrast
+        visit.page.wait_for_function("document.getAnimations().every(a => a.playState !== 'running')")
         found = axe.Axe().run(visit.page, options={"resultTypes": ["violations"]}).response["violations"]
         wrong.extend(
             f"{where}: {v['id']}: {v['nodes'][0]['html'][:120]}"

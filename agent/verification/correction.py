@@ -329,9 +329,10 @@ class _Editor:
     def _requote(self, claim: Claim, instead: str) -> None:
         start, end = claim.span
         if instead:
-            inner = self.draft.text[start + 1 : end - 1]
+            marks = int(self.draft.text[start] in '"“')  # words in capitals stand there without
+            inner = self.draft.text[start + marks : end - marks]
             tail = inner[len(inner.rstrip(".,!?")) :]
-            self.draft.put((start + 1, end - 1 - len(tail)), instead, [claim.id])
+            self.draft.put((start + marks, end - marks - len(tail)), instead, [claim.id])
             return
         # what is written there is not what was said, and cannot be read: take the quotation and its verb away
         match = re.search(

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from . import lexical
 from .nounphrases import NounPhrases
-from .tokens import Chunk, Sentence, sentence_spans, tokens_of
+from .tokens import Chunk, Sentence, Token, sentence_spans, tokens_of
+
+_SAYING = frozenset("say says saying read reads reading".split())
 
 
 def sentences(text: str) -> list[Sentence]:
@@ -28,11 +30,20 @@ class _Chunker(NounPhrases):
             i += len(chunk.tokens)
         return chunks
 
+    def _capitals(self, i: int) -> list[Token]:
+        """The words in capitals from here on, as people write what a sign says without quoting it."""
+        end = i
+        while end < len(self.tokens) and len(word := self.tokens[end].text) > 1 and word.isupper():
+            end += 1
+        return self.tokens[i:end]
+
     def _one(self, i: int, before: list[Chunk]) -> Chunk:
         low, token = self.lows[i], self.tokens[i]
         last = before[-1].kind if before else ""
         if token.text[0] in '"“':
             return Chunk("quote", [token])
+        if i and self.lows[i - 1] in _SAYING and (told := self._capitals(i)):
+            return Chunk("quote", told)
         if low in (",", ";", ":", "-", "–", "—", "(", ")"):
             return Chunk("comma", [token], low)
         for kind, table in (("conj", "joins"), ("prep", "prepositions"), ("adv", "adverbs")):

@@ -232,8 +232,9 @@ class Reader:
 
     def _quote(self, i: int, chunk: Chunk) -> None:
         about = self.last[-1:] or self.subject[:1]
+        told = self.found.text[chunk.start : chunk.end]
         self.found.claim(
-            "text", (chunk.start, chunk.end), about, self.number, value=chunk.tokens[0].text[1:-1].strip(" .,"),
+            "text", (chunk.start, chunk.end), about, self.number, value=told.strip(" .,\"“”"),
             polarity=not self.negative,
         )  # fmt: skip
         self.verb = None

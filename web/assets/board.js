@@ -289,3 +289,4 @@ document.addEventListener("paste", (event) => {
 new ResizeObserver(draw).observe(stage);
 watch("value", refresh);
 refresh();
+stage.dataset.ready = "true"; // from here on it listens
