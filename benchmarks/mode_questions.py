@@ -248,7 +248,7 @@ def _color_check(scene: Scene, rng: random.Random) -> Made:
     )
 
 
-def _stands(a: SceneObject, b: SceneObject, relation: str) -> bool | None:
+def stands_so(a: SceneObject, b: SceneObject, relation: str) -> bool | None:
     """Whether a stands so to b beyond dispute; None where a person could argue."""
     axis, sign = (0, 1) if relation in ("left of", "right of") else (1, 1)
     if relation in ("right of", "below"):
@@ -266,7 +266,7 @@ def _relation(scene: Scene, rng: random.Random) -> Made:
         return None
     a, b = rng.sample(there, 2)
     relation = rng.choice(_RELATIONS)
-    stands = _stands(a, b, relation)
+    stands = stands_so(a, b, relation)
     if stands is None:
         return None
     program = _program(
@@ -285,7 +285,7 @@ def _related_count(scene: Scene, rng: random.Random) -> Made:
     if not there or not many:
         return None
     other, kind, relation = rng.choice(there), rng.choice(many), rng.choice(_RELATIONS)
-    stands = [_stands(o, other, relation) for o in scene.objects if o.kind == kind]
+    stands = [stands_so(o, other, relation) for o in scene.objects if o.kind == kind]
     if None in stands:
         return None
     program = _program(_find(0, kind), _find(1, other.kind), _relate(relation), "ANSWER0=COUNT(box=OBJ0)")

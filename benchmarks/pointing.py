@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.mode_questions import stands_so
 from sightline.agent.agent import Agent
 from sightline.agent.records import Answer, Mark, Style
 from sightline.mllm.scenes.render import Rendered, render
@@ -96,7 +97,7 @@ def _place(drawn: Rendered, form: str, wanted: bool, index: int, rng: random.Ran
         for o in things
         if _nameable(o) and sum(p.kind == o.kind for p in things) == 1 and o.kind != thing.kind
     ]
-    pairs = [(o, rel) for o in others for rel in RELATIONS if _stands(thing, o, rel) is wanted]
+    pairs = [(o, rel) for o in others for rel in RELATIONS if stands_so(thing, o, rel) is wanted]
     if not pairs:
         return None
     other, relation = rng.choice(pairs)
@@ -130,18 +131,6 @@ def _mark(drawn: Rendered, chosen: int, form: str, rng: random.Random) -> Mark:
             min(float(height), y2 + slip[3]),
         )
     )  # fmt: skip
-
-
-def _stands(a: SceneObject, b: SceneObject, relation: str) -> bool | None:
-    """Whether a stands so to b beyond dispute; None where a person could argue."""
-    axis, sign = (0, 1) if relation in ("left of", "right of") else (1, 1)
-    if relation in ("right of", "below"):
-        sign = -1
-    low, high = (a, b) if sign > 0 else (b, a)
-    if low.box[axis + 2] <= high.box[axis] + 2:
-        return True
-    middle_a, middle_b = ((o.box[axis] + o.box[axis + 2]) / 2 * sign for o in (a, b))
-    return False if middle_a >= middle_b + 6 else None
 
 
 def right(asked: Asked, answer: Answer) -> bool:

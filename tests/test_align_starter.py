@@ -14,21 +14,20 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
+from tiny_starter import tiny_starter  # noqa: E402
+
 from sightline.agent import preferences as making  # noqa: E402
 from sightline.errors import InputError  # noqa: E402
 from sightline.mllm.answerer import Answerer, Question, Reply  # noqa: E402
 from sightline.mllm.decoding import diffused  # noqa: E402
 from sightline.mllm.scenes.schema import Scene, SceneObject  # noqa: E402
-from sightline.mllm.starter import StarterForConditionalGeneration, StarterProcessor  # noqa: E402
 from sightline.mllm.starter.config import ANSWER, ASSISTANT, EOS, IMAGE, PAD, REGION, THINK, USER  # noqa: E402
 from sightline.mllm.stock.pairs import Pair, write_pairs  # noqa: E402
-from sightline.mllm.tokenizer import train_tokenizer  # noqa: E402
 from sightline.mllm.training.align import AlignRun, AlignStage, response_scores, run_align  # noqa: E402
 from sightline.mllm.training.data import Vocabulary  # noqa: E402
 from sightline.mllm.training.loop import LoopOptions, train  # noqa: E402
 from sightline.mllm.training.options import read_options  # noqa: E402
 from sightline.mllm.training.preferences import encode_pair, open_named, scene_name  # noqa: E402
-from sightline.mllm.training.stages import RunConfig, starter_config  # noqa: E402
 
 SHAPE = {
     "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 48, "max_objects": 8,
@@ -38,22 +37,7 @@ TEXTS = ["There is a red dog and a blue cat at the top left. Is there a dog? yes
 
 
 def tiny() -> Answerer:
-    """A tiny starter whose weights are random everywhere; it sees things in any picture."""
-    config = starter_config(RunConfig("unused", vocabulary=400, model=SHAPE))
-    tokenizer = train_tokenizer(TEXTS, 400, config.pointers)
-    tokenizer.add_tokens([f"<spare{i}>" for i in range(400 - len(tokenizer))])
-    config.pointer_start = tokenizer.convert_tokens_to_ids("<obj0>")
-    config.reading_start = tokenizer.convert_tokens_to_ids("<txt0>")
-    model = StarterForConditionalGeneration(config)
-    model.reset(3)
-    generator = torch.Generator().manual_seed(4)
-    with torch.no_grad():
-        for name, p in model.named_parameters():
-            if p.ndim == 2 and not bool(p.any()):
-                p.normal_(0, p.shape[1] ** -0.5, generator=generator)
-            if name == "perception.kind.bias":
-                p[-1] = 4.0
-    return Answerer(model, StarterProcessor.build(config, tokenizer))
+    return tiny_starter(TEXTS, 400, SHAPE)
 
 
 @pytest.fixture(scope="module")

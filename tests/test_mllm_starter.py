@@ -11,19 +11,18 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
+from tiny_starter import tiny_starter  # noqa: E402
+
 from sightline.errors import ModelFileError  # noqa: E402
 from sightline.mllm.answerer import Answerer, Question  # noqa: E402
 from sightline.mllm.decoding import PlausibilityMask, contrast_with  # noqa: E402
 from sightline.mllm.scenes.render import render  # noqa: E402
 from sightline.mllm.scenes.schema import Turn  # noqa: E402
 from sightline.mllm.scenes.world import make_scene  # noqa: E402
-from sightline.mllm.starter import StarterForConditionalGeneration, StarterProcessor  # noqa: E402
 from sightline.mllm.starter.config import ANSWER, EOS, IMAGE  # noqa: E402
-from sightline.mllm.tokenizer import train_tokenizer  # noqa: E402
 from sightline.mllm.training.data import Row, Vocabulary, collate, encode_turn, pointer_numbers  # noqa: E402
 from sightline.mllm.training.instruct import detected_slots  # noqa: E402
 from sightline.mllm.training.objective import sequence_inputs  # noqa: E402
-from sightline.mllm.training.stages import RunConfig, starter_config  # noqa: E402
 
 TEXTS = [
     "Is there a dog in the picture? yes",
@@ -38,23 +37,7 @@ SHAPE = {
 
 @pytest.fixture(scope="module")
 def answerer() -> Answerer:
-    """A tiny starter whose weights are random everywhere, so that no part is silent."""
-    config = starter_config(RunConfig("unused", vocabulary=400, model=SHAPE))
-    tokenizer = train_tokenizer(TEXTS * 30, 400, config.pointers)
-    if len(tokenizer) < 400:
-        tokenizer.add_tokens([f"<spare{i}>" for i in range(400 - len(tokenizer))])
-    config.pointer_start = tokenizer.convert_tokens_to_ids("<obj0>")
-    config.reading_start = tokenizer.convert_tokens_to_ids("<txt0>")
-    model = StarterForConditionalGeneration(config)
-    model.reset(3)
-    generator = torch.Generator().manual_seed(4)
-    with torch.no_grad():
-        for name, p in model.named_parameters():
-            if p.ndim == 2 and not bool(p.any()):
-                p.normal_(0, p.shape[1] ** -0.5, generator=generator)
-            if name == "perception.kind.bias":
-                p[-1] = 4.0
-    return Answerer(model, StarterProcessor.build(config, tokenizer))
+    return tiny_starter(TEXTS * 30, 400, SHAPE)
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,8 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
+from tiny_starter import tiny_starter  # noqa: E402
+
 from sightline.errors import InputError, ModelFileError  # noqa: E402
 from sightline.mllm.answerer import Answerer, Demonstration, Question  # noqa: E402
 from sightline.mllm.cutoff import CutOff, Cutoff, cutting_off  # noqa: E402
@@ -21,13 +23,12 @@ from sightline.mllm.regions import mask_box, region_of_mask  # noqa: E402
 from sightline.mllm.scenes.render import render  # noqa: E402
 from sightline.mllm.scenes.schema import Scene, SceneObject, Turn  # noqa: E402
 from sightline.mllm.scenes.world import make_scene  # noqa: E402
-from sightline.mllm.starter import StarterForConditionalGeneration, StarterProcessor, together  # noqa: E402
+from sightline.mllm.starter import StarterForConditionalGeneration, together  # noqa: E402
 from sightline.mllm.starter.config import EOS  # noqa: E402
 from sightline.mllm.stock.config import DataSection, load_config  # noqa: E402
-from sightline.mllm.tokenizer import train_tokenizer  # noqa: E402
 from sightline.mllm.training import ablate, grid  # noqa: E402
 from sightline.mllm.training.export import load_eyes  # noqa: E402
-from sightline.mllm.training.stages import RunConfig, read_config, run_stage, starter_config  # noqa: E402
+from sightline.mllm.training.stages import read_config, run_stage, starter_config  # noqa: E402
 
 CONFIGS = Path(__file__).parents[1] / "mllm" / "configs"
 SHAPE = {
@@ -38,24 +39,8 @@ SHAPE = {
 
 @pytest.fixture(scope="module")
 def answerer() -> Answerer:
-    """A tiny starter whose weights are random everywhere, so that no part is silent."""
-    config = starter_config(RunConfig("unused", vocabulary=420, model=SHAPE))
-    tokenizer = train_tokenizer(
-        ["Is there a dog in the picture? yes", "left right red blue"] * 30, 420, config.pointers
-    )
-    tokenizer.add_tokens([f"<spare{i}>" for i in range(420 - len(tokenizer))])
-    config.pointer_start = tokenizer.convert_tokens_to_ids("<obj0>")
-    config.reading_start = tokenizer.convert_tokens_to_ids("<txt0>")
-    model = StarterForConditionalGeneration(config)
-    model.reset(3)
-    generator = torch.Generator().manual_seed(4)
-    with torch.no_grad():
-        for name, p in model.named_parameters():
-            if p.ndim == 2 and not bool(p.any()):
-                p.normal_(0, p.shape[1] ** -0.5, generator=generator)
-            if name == "perception.kind.bias":
-                p[-1] = 4.0
-    return Answerer(model, StarterProcessor.build(config, tokenizer))
+    texts = ["Is there a dog in the picture? yes", "left right red blue"] * 30
+    return tiny_starter(texts, 420, SHAPE)
 
 
 @pytest.fixture(scope="module")

@@ -42,8 +42,8 @@ class _Chunker(NounPhrases):
         last = before[-1].kind if before else ""
         if token.text[0] in '"“':
             return Chunk("quote", [token])
-        if i and self.lows[i - 1] in _SAYING and (told := self._capitals(i)):
-            return Chunk("quote", told)
+        if i and self.lows[i - 1] in _SAYING and (capitals := self._capitals(i)):
+            return Chunk("quote", capitals)
         if low in (",", ";", ":", "-", "–", "—", "(", ")"):
             return Chunk("comma", [token], low)
         for kind, table in (("conj", "joins"), ("prep", "prepositions"), ("adv", "adverbs")):

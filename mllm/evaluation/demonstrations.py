@@ -13,8 +13,6 @@ each, for a prompt takes four pictures.
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -23,13 +21,14 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import SightlineError
+from ...errors import InputError
 from ..answerer import Answerer, Demonstration, Question, Seen
 from ..scenes import vocabulary
 from ..scenes.questions import make_turns
 from ..scenes.render import render
 from ..scenes.schema import Scene
 from ..scenes.world import SceneConfig, make_scene, split_seed
+from . import command
 from .scenes import interval, normal
 
 COUNTS = (0, 1, 2, 4)
@@ -77,7 +76,7 @@ def pairs_of(task: str, seed: int, count: int) -> list[tuple[Any, tuple[Example,
         )
         index += 1
         if index > 100 * count + 1000:
-            raise SightlineError(f"the scenes of seed {seed} give too few questions of the task {task}")
+            raise InputError(f"the scenes of seed {seed} give too few questions of the task {task}")
         by_label = [
             [e for e in MAKERS[task](drawn.scene, rng) if e.answer == label] for label in LABELS[task]
         ]
@@ -226,37 +225,23 @@ def table(result: dict[str, Any]) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line; exits with 2 on bad input."""
-    parser = argparse.ArgumentParser(
-        prog="python -m sightline.mllm.evaluation.demonstrations",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--model", required=True, help="folder of a starter")
-    parser.add_argument("--seed", type=int, default=0, help="stream of held-out scenes")
+    parser = command.parser("demonstrations", __doc__)
     parser.add_argument("--questions", type=int, default=100, help="of each task")
     parser.add_argument(
         "--tasks", nargs="*", default=("side", "relabel", "second"), choices=(*MAKERS, "second")
     )
-    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0: torch's own choice")
-    parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
     options = parser.parse_args(argv)
-    import torch
 
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    try:
+    def measure() -> dict[str, Any]:
         if options.questions < 3:
-            raise SightlineError(
+            raise InputError(
                 f"demonstrations are taken from other questions' pictures: ask 3 or more, not {options.questions}"
             )
         answerer = Answerer.load(options.model)
         tasks = [t for t in options.tasks if t in MAKERS or answerer.words is not None]
-        result = evaluate(answerer, tasks, options.seed, options.questions)
-    except SightlineError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(json.dumps(result | {"model": str(options.model)}) if options.json else table(result))
-    return 0
+        return evaluate(answerer, tasks, options.seed, options.questions) | {"model": str(options.model)}
+
+    return command.run(options, measure, table)
 
 
 if __name__ == "__main__":

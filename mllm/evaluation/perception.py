@@ -5,18 +5,16 @@ python -m sightline.mllm.evaluation.perception --model FOLDER --seed 0 --scenes 
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...errors import SightlineError
 from ..scenes.render import render
 from ..scenes.schema import SceneObject
 from ..scenes.world import SceneConfig, make_scene, split_seed
+from . import command
 from .scenes import CORRECT, iou
 
 if TYPE_CHECKING:
@@ -64,34 +62,23 @@ def evaluate_perception(answerer: Answerer, seed: int, scenes: int) -> dict[str,
     }  # fmt: skip
 
 
+def table(figures: dict[str, Any]) -> str:
+    """A line for each figure."""
+    return "\n".join(f"{k:<10}{v:.4f}" if isinstance(v, float) else f"{k:<10}{v}" for k, v in figures.items())
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line; exits with 2 on bad input."""
     from ..answerer import Answerer
 
-    parser = argparse.ArgumentParser(
-        prog="python -m sightline.mllm.evaluation.perception", description=__doc__
-    )
-    parser.add_argument("--model", required=True, help="folder of a starter")
-    parser.add_argument("--seed", type=int, default=0)
+    parser = command.parser("perception", __doc__)
     parser.add_argument("--scenes", type=int, default=500)
-    parser.add_argument("--json", action="store_true")
     options = parser.parse_args(argv)
-    try:
-        figures: dict[str, Any] = evaluate_perception(
-            Answerer.load(options.model), options.seed, options.scenes
-        )
-    except SightlineError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    if options.json:
-        print(json.dumps(figures))
-    else:
-        print(
-            "\n".join(
-                f"{k:<10}{v:.4f}" if isinstance(v, float) else f"{k:<10}{v}" for k, v in figures.items()
-            )
-        )
-    return 0
+    return command.run(
+        options,
+        lambda: evaluate_perception(Answerer.load(options.model), options.seed, options.scenes),
+        table,
+    )
 
 
 if __name__ == "__main__":

@@ -10,8 +10,6 @@ same picture.
 
 from __future__ import annotations
 
-import argparse
-import json
 import re
 import sys
 from collections.abc import Sequence
@@ -20,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import SightlineError
 from ..answerer import Answerer, Question, Reply, Seen
 from ..scenes import vocabulary
+from . import command
 from .scenes import Item, interval, make_items, normal, score
 
 # Tasks whose short answers come after a rationale.
@@ -178,32 +176,18 @@ def table(result: dict[str, Any]) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line; exits with 2 on bad input."""
-    parser = argparse.ArgumentParser(
-        prog="python -m sightline.mllm.evaluation.rationales",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--model", required=True, help="folder of a starter")
-    parser.add_argument("--seed", type=int, default=0, help="stream of held-out scenes")
+    parser = command.parser("rationales", __doc__)
     parser.add_argument("--questions", type=int, default=1000)
     parser.add_argument("--tasks", nargs="*", default=TASKS, choices=TASKS)
-    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0: torch's own choice")
-    parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
     options = parser.parse_args(argv)
-    import torch
 
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    try:
+    def measure() -> dict[str, Any]:
         answerer = Answerer.load(options.model)
         items = make_items(options.seed, options.questions, tasks=options.tasks)
         result = evaluate(answerer, [i for i in items if i.turn.rationale is not None], options.seed)
-    except SightlineError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    result |= {"seed": options.seed, "model": str(options.model)}
-    print(json.dumps(result, ensure_ascii=False) if options.json else table(result))
-    return 0
+        return result | {"seed": options.seed, "model": str(options.model)}
+
+    return command.run(options, measure, table)
 
 
 if __name__ == "__main__":

@@ -8,8 +8,6 @@ lies on is the difference to `mask` and `stroke`.
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 from collections.abc import Sequence
 from itertools import pairwise
@@ -24,6 +22,7 @@ from ..regions import Region, mask_box
 from ..scenes.questions import make_turns
 from ..scenes.render import render
 from ..scenes.world import SceneConfig, make_scene, split_seed
+from . import command
 from .scenes import interval, score
 
 WAYS = ("box", "point", "mask", "mask box", "stroke", "stroke box")
@@ -80,35 +79,25 @@ def evaluate(answerer: Answerer, seed: int, questions: int) -> dict[str, Any]:
     return figures
 
 
+def table(result: dict[str, Any]) -> str:
+    """A Markdown table, a row for each way of marking."""
+    lines = ["| marked by | accuracy | 95% interval | n |", "|---|---|---|---|"]
+    for way, f in result["regions"].items():
+        lines.append(f"| {way} | {f['accuracy']:.3f} | {f['ci'][0]:.3f} - {f['ci'][1]:.3f} | {f['n']} |")
+    return "\n".join(lines)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line; exits with 2 on bad input."""
-    parser = argparse.ArgumentParser(
-        prog="python -m sightline.mllm.evaluation.regions",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--model", required=True, help="folder of a starter")
-    parser.add_argument("--seed", type=int, default=0, help="stream of held-out scenes")
+    parser = command.parser("regions", __doc__)
     parser.add_argument("--questions", type=int, default=300)
-    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0: torch's own choice")
-    parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
     options = parser.parse_args(argv)
-    import torch
 
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    try:
+    def measure() -> dict[str, Any]:
         figures = evaluate(Answerer.load(options.model), options.seed, options.questions)
-    except SightlineError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    if options.json:
-        print(json.dumps({"regions": figures, "seed": options.seed, "model": str(options.model)}))
-        return 0
-    print("| marked by | accuracy | 95% interval | n |\n|---|---|---|---|")
-    for way, f in figures.items():
-        print(f"| {way} | {f['accuracy']:.3f} | {f['ci'][0]:.3f} - {f['ci'][1]:.3f} | {f['n']} |")
-    return 0
+        return {"regions": figures, "seed": options.seed, "model": str(options.model)}
+
+    return command.run(options, measure, table)
 
 
 if __name__ == "__main__":

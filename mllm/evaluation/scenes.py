@@ -5,8 +5,6 @@ python -m sightline.mllm.evaluation.scenes --model FOLDER --seed 0 --questions 2
 
 from __future__ import annotations
 
-import argparse
-import json
 import re
 import sys
 import time
@@ -27,6 +25,7 @@ from ..scenes.questions import TASKS, make_turns
 from ..scenes.render import render
 from ..scenes.schema import Scene, Turn
 from ..scenes.world import SceneConfig, make_scene, split_seed
+from . import command
 
 CORRECT = 0.5  # overlap (IoU) from which a box is right
 
@@ -202,11 +201,21 @@ def _question(item: Item, shown: tuple[Seen, ...], mode: str) -> Question:
     return Question(item.turn.question, shown, item.turn.region, mode)  # type: ignore[arg-type]
 
 
+def table(result: dict[str, Any]) -> str:
+    """Aligned columns, a line for each task."""
+    lines = [f"{'task':<14}{'accuracy':>9}{'95% interval':>18}{'majority':>10}{'blind':>8}{'n':>7}"]
+    for task, t in result["tasks"].items():
+        low, high = t["ci"]
+        cells = ["-" if t[k] is None else f"{t[k]:.3f}" for k in ("majority", "blind")]
+        lines.append(
+            f"{task:<14}{t['accuracy']:>9.3f}{f'{low:.3f} - {high:.3f}':>18}{cells[0]:>10}{cells[1]:>8}{t['n']:>7}"
+        )
+    return "\n".join(lines)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line; exits with 2 on bad input."""
-    parser = argparse.ArgumentParser(prog="python -m sightline.mllm.evaluation.scenes", description=__doc__)
-    parser.add_argument("--model", required=True, help="folder of a starter")
-    parser.add_argument("--seed", type=int, default=0, help="stream of held-out scenes")
+    parser = command.parser("scenes", __doc__)
     parser.add_argument("--questions", type=int, default=2000)
     parser.add_argument(
         "--phrasing", choices=("train", "test"), default="train", help="wordings seen or held out"
@@ -216,32 +225,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--tasks", nargs="*", default=(), choices=TASKS)
     parser.add_argument("--no-blind", action="store_true", help="skip the wrong-picture baseline")
-    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0: torch's own choice")
-    parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
     options = parser.parse_args(argv)
-    import torch
 
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    try:
+    def measure() -> dict[str, Any]:
         answerer = Answerer.load(options.model)
         items = make_items(options.seed, options.questions, options.phrasing, options.tasks)
         result = evaluate(answerer, items, options.mode, not options.no_blind)
-    except SightlineError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    result |= {"seed": options.seed, "phrasing": options.phrasing, "model": str(options.model)}
-    if options.json:
-        print(json.dumps(result, ensure_ascii=False))
-        return 0
-    print(f"{'task':<14}{'accuracy':>9}{'95% interval':>18}{'majority':>10}{'blind':>8}{'n':>7}")
-    for task, t in result["tasks"].items():
-        low, high = t["ci"]
-        cells = ["-" if t[k] is None else f"{t[k]:.3f}" for k in ("majority", "blind")]
-        print(
-            f"{task:<14}{t['accuracy']:>9.3f}{f'{low:.3f} - {high:.3f}':>18}{cells[0]:>10}{cells[1]:>8}{t['n']:>7}"
-        )
-    return 0
+        return result | {"seed": options.seed, "phrasing": options.phrasing, "model": str(options.model)}
+
+    return command.run(options, measure, table)
 
 
 if __name__ == "__main__":

@@ -5,15 +5,13 @@ python -m sightline.mllm.evaluation.speed --model FOLDER --json
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 import time
 from collections.abc import Callable, Sequence
 from statistics import median
 
-from ...errors import SightlineError
 from ..answerer import Answerer, Question
+from . import command
 from .scenes import make_items
 
 SHORT = (
@@ -75,24 +73,14 @@ def measure(answerer: Answerer, seed: int, rounds: int) -> dict[str, float]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line; exits with 2 on bad input."""
-    parser = argparse.ArgumentParser(prog="python -m sightline.mllm.evaluation.speed", description=__doc__)
-    parser.add_argument("--model", required=True, help="folder of a starter")
-    parser.add_argument("--seed", type=int, default=0)
+    parser = command.parser("speed", __doc__)
     parser.add_argument("--rounds", type=int, default=20, help="pictures to measure")
-    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0: torch's own choice")
-    parser.add_argument("--json", action="store_true")
     options = parser.parse_args(argv)
-    import torch
-
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    try:
-        figures = measure(Answerer.load(options.model), options.seed, options.rounds)
-    except SightlineError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(json.dumps(figures) if options.json else "\n".join(f"{k:<18}{v:.1f}" for k, v in figures.items()))
-    return 0
+    return command.run(
+        options,
+        lambda: measure(Answerer.load(options.model), options.seed, options.rounds),
+        lambda figures: "\n".join(f"{k:<20}{v:.1f}" for k, v in figures.items()),
+    )
 
 
 if __name__ == "__main__":

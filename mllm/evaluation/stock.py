@@ -7,8 +7,6 @@ The scenes and tasks are those of the config's first `scenes` source, from the t
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -18,12 +16,13 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import InputError, SightlineError
+from ...errors import InputError
 from ..scenes.questions import make_turns
 from ..scenes.render import render
 from ..scenes.schema import Turn
 from ..scenes.world import SceneConfig, make_scene, split_seed
 from ..stock.config import DataSection, StockConfig, load_config
+from . import command
 from .scenes import interval, normal
 
 Asked = tuple[Turn, Any]  # a question about one picture (uint8 [H, W, 3])
@@ -91,53 +90,43 @@ def evaluate(answer: Callable[[str, Any], str], asked: Sequence[Asked]) -> dict[
     return figures
 
 
+def table(result: dict[str, Any]) -> str:
+    """A Markdown table, a row for each task and one for all."""
+    lines = ["| task | accuracy | 95% interval | majority | wrong picture | n |", "|---|---|---|---|---|---|"]
+    for name, f in result["tasks"].items():
+        low, high = f["ci"]
+        cells = f"{f['accuracy']:.3f} | {low:.3f} - {high:.3f} | {f['majority']:.3f} | {f['blind']:.3f} | {f['n']}"
+        lines.append(f"| {name} | {cells} |")
+    return "\n".join(lines)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line; exits with 2 on bad input."""
-    parser = argparse.ArgumentParser(
-        prog="python -m sightline.mllm.evaluation.stock",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command.parser("stock", __doc__, model=False)
     parser.add_argument("--config", required=True, help="the YAML file that the model was trained by")
     parser.add_argument(
         "--model", help="folder of the model; default: what the config's instruct stage saved"
     )
-    parser.add_argument("--seed", type=int, default=0, help="stream of held-out scenes")
     parser.add_argument("--questions", type=int, default=300)
-    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0: torch's own choice")
-    parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
     options = parser.parse_args(argv)
-    import torch
 
-    from ..stock import checkpoints, sampling
+    def measure() -> dict[str, Any]:
+        from PIL import Image as Pictures
 
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    try:
+        from ..stock import checkpoints, sampling
+
         config = load_config(options.config)
         folder = options.model or str(Path(config.output) / "instruct")
         asked = questions_of(scenes_of(config), options.seed, options.questions)
         model, processor = checkpoints.load(folder)
-    except SightlineError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    from PIL import Image as Pictures
 
-    def answer(question: str, image: Any) -> str:
-        messages = [{"role": "user", "content": f"<image>\n{question}"}]
-        return sampling.answers(model, processor, messages, [Pictures.fromarray(image)], new_tokens=6)[0]
+        def answer(question: str, image: Any) -> str:
+            messages = [{"role": "user", "content": f"<image>\n{question}"}]
+            return sampling.answers(model, processor, messages, [Pictures.fromarray(image)], new_tokens=6)[0]
 
-    figures = evaluate(answer, asked)
-    if options.json:
-        print(json.dumps({"tasks": figures, "seed": options.seed, "model": folder}))
-        return 0
-    print("| task | accuracy | 95% interval | majority | wrong picture | n |\n|---|---|---|---|---|---|")
-    for name, f in figures.items():
-        low, high = f["ci"]
-        print(
-            f"| {name} | {f['accuracy']:.3f} | {low:.3f} - {high:.3f} | {f['majority']:.3f} | {f['blind']:.3f} | {f['n']} |"
-        )
-    return 0
+        return {"tasks": evaluate(answer, asked), "seed": options.seed, "model": folder}
+
+    return command.run(options, measure, table)
 
 
 if __name__ == "__main__":
