@@ -24,7 +24,12 @@ def train_detector(config: Path) -> None:
 
 
 def detector(
-    on: str = typer.Option("scenes", "--on", help="scenes, or a folder with instances.json in COCO's form."),
+    on: str = typer.Option(
+        "scenes",
+        "--on",
+        help="scenes, a folder with instances.json in COCO's form, or the training photographs that a config (.yaml) "
+        "holds back.",
+    ),
     pack: str = typer.Option("scenes", "--pack", help="A pack's name, or a YAML file."),
     seed: int = typer.Option(0, "--seed", help="Stream of held-out scenes."),
     split: str = typer.Option("test", "--split", help="Scenes: test, or val, which calibration files use."),
@@ -39,12 +44,15 @@ def detector(
     import json
 
     from ..tools.detection.evaluate import evaluate
-    from ..tools.detection.pictures import folder, scenes
+    from ..tools.detection.pictures import folder, held_back, scenes
     from ..tools.models import Models
 
     if split not in ("test", "val"):
         raise InputError(f"--split is test or val, not {split!r}")
-    pictures = scenes(seed, count, split) if on == "scenes" else folder(Path(on))
+    if on == "scenes":
+        pictures = scenes(seed, count, split)
+    else:
+        pictures = held_back(Path(on)) if Path(on).suffix in (".yaml", ".yml") else folder(Path(on))
     figures, worth = evaluate(Models.from_pack(pack, models_dir), pictures)
     if calibration is not None:
         from ..mllm.training.checkpoints import write_bytes_safely

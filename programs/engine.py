@@ -24,6 +24,7 @@ from ..tools.declaration import Tool
 from ..tools.models import Models
 from ..tools.pack import Policy
 from ..tools.registry import Registry, default_registry
+from ..tools.roles import vocabularies_of
 from ..tools.values import Image, digest
 from ..tools.wanted import Want, wants
 from .cache import ResultCache
@@ -84,7 +85,7 @@ class Engine:
         self.policies = dict(policies or {})
         self.stats = Stats()
         self._templates: dict[tuple[object, ...], Template] = {}
-        self._vocabularies: dict[str, tuple[str, ...]] = {}
+        self._vocabularies: dict[str, tuple[tuple[str, ...], ...]] = {}
         self._batch_limits: dict[str, int] = {}  # lowered where memory ran out
         self._stats_lock = threading.Lock()
         # a model is not safe to run from two threads; different models are
@@ -137,12 +138,13 @@ class Engine:
         """Which model finds these names: what to pick from the detector, 'open_vocabulary', or None (see `Router`)."""
         exact = self.models.has("open_vocabulary")
         try:
-            vocabulary = self._vocabulary("detector") if self._named("detector") else ()
+            vocabularies = self._vocabularies_of("detector") if self._named("detector") else ()
         except SightlineError:
             return None  # a detector that cannot be had: LOC itself fails, with the line that says what to do
-        if vocabulary and (found := wants(names, vocabulary, exact=exact)):
-            return found
-        return "open_vocabulary" if exact else None
+        found = [wants(names, vocabulary, exact=exact) for vocabulary in vocabularies]
+        if found and all(found):  # in a picture of any sort: a label of another sort is not found there
+            return tuple(dict.fromkeys(want for wanted in found for want in wanted or ()))
+        return "open_vocabulary" if exact and not any(found) else None
 
     def detects(self) -> bool:
         """Whether something fills the detector role (see `Router`)."""
@@ -170,18 +172,19 @@ class Engine:
                 parts.append(f"{role} none")
         return " ".join(parts)
 
-    def _vocabulary(self, role: str) -> tuple[str, ...]:
-        """A detector's names; kept in the cache by weights digest, so that a cached run loads no model."""
+    def _vocabularies_of(self, role: str) -> tuple[tuple[str, ...], ...]:
+        """A detector's names, for each sort of picture that it tells apart; kept in the cache by weights digest, so that a
+        cached run loads no model."""
         weights = self.models.weights(role)
         if weights not in self._vocabularies:
-            key = digest("vocabulary", weights)
+            key = digest("vocabularies", weights)
             stored = self.cache.get_many([key]) if self.cache else {}
             if self.cache is not None and key in stored:
-                names = tuple(self.cache.decode(stored[key]))
+                names = tuple(map(tuple, self.cache.decode(stored[key])))
             else:
-                names = tuple(self.models.get(role, op="LOC").vocabulary)
+                names = vocabularies_of(self.models.get(role, op="LOC"))
                 if self.cache is not None:
-                    self.cache.put(key, list(names))
+                    self.cache.put(key, [list(some) for some in names])
             self._vocabularies[weights] = names
         return self._vocabularies[weights]
 

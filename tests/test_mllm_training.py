@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from random import Random
 
@@ -13,6 +14,7 @@ pytest.importorskip("transformers")
 
 from sightline.errors import InputError, ModelFileError  # noqa: E402
 from sightline.mllm.scenes.schema import Scene, SceneObject, Turn  # noqa: E402
+from sightline.mllm.scenes.world import SceneConfig, make_scene, split_seed  # noqa: E402
 from sightline.mllm.starter import StarterForConditionalGeneration  # noqa: E402
 from sightline.mllm.starter.config import ANSWER, ASSISTANT, EOS, PLAN, THINK, USER  # noqa: E402
 from sightline.mllm.starter.connector import decode_word, encode_words  # noqa: E402
@@ -147,6 +149,26 @@ def instruct(words: Vocabulary) -> tuple[StarterForConditionalGeneration, Instru
     )
 
 
+def test_layouts_and_forms_are_asked_as_often_as_the_config_says(words: Vocabulary) -> None:
+    model, usual = instruct(words)
+    weighted = InstructStage(
+        model, words.tokenizer, 5, batch=2, turns=8, ramp=0,
+        layouts={"towers": 1.0}, forms={"logic.exactly": 50.0, "logic.or": 0.02},
+    )  # fmt: skip
+    counted: dict[bool, Counter[str]] = {}
+    for stage in (usual, weighted):
+        stage.tasks = {"logic": 1.0}
+        rng = Random(3)
+        scenes = [make_scene(split_seed("train", 5, i), SceneConfig()) for i in range(40)]
+        counted[stage is weighted] = Counter(t.form for s in scenes for t in stage.asked(s, rng))
+    share = {k: c["logic.exactly"] / c.total() for k, c in counted.items()}
+    assert share[True] > 1.5 * share[False] > 0
+    assert counted[True]["logic.or"] < counted[False]["logic.or"]
+    assert {
+        make_scene(split_seed("train", 5, i), SceneConfig(layouts=weighted.layouts)).layout for i in range(5)
+    } == {"towers"}
+
+
 @pytest.mark.parametrize("stage", ["instruct", "perception"])
 def test_a_resumed_run_is_the_same_as_an_uninterrupted_one(
     stage: str, words: Vocabulary, tmp_path: Path
@@ -212,6 +234,8 @@ def test_a_config_with_a_slip_is_one_line(tmp_path: Path) -> None:
     for text, match in (
         ("outptu: x", "did you mean 'output'"), ("output: x\nloop: {stepz: 1}", "stepz"), ("seed: 1", "missing"),
         ("output: x\ntasks: {dance: 1}", "dance"), ("output: x\nbatch: many", "should be a int"), ("- a", "keys and values"),
+        ("output: x\nlayouts: {heap: 1}", "heap"), ("output: x\nforms: {logic.exactly: 0}", "weight above 0"),
+        ("output: x\nforms: {riddle.old: 2}", "riddle.old"),
     ):  # fmt: skip
         path.write_text(text)
         with pytest.raises(InputError, match=match):

@@ -102,16 +102,14 @@ def test_an_answer_decodes_to_itself(tokenizer) -> None:
         assert speller.decode(speller.answer(text, lead=True)).strip() == text
 
 
-def test_a_name_in_an_expression_goes_on_as_in_the_request(tokenizer) -> None:
+def test_a_name_in_an_expression_has_the_tokens_of_the_request(tokenizer) -> None:
     speller = Speller(tokenizer)
     text = "ANSWER2=EVAL(expr=\"'tarvish lamp' if {ANSWER0} > {ANSWER1} else 'blenko'\")"
     written = speller.answer(text, lead=False)
     assert speller.decode(written) == text
     for name in ("tarvish lamp", "blenko"):
-        first, *rest = speller.request(name)
-        assert any(
-            [speller.twins[first], *rest] == written[i : i + 1 + len(rest)] for i in range(len(written))
-        )
+        tokens = speller.request(name)
+        assert any(tokens == written[i : i + len(tokens)] for i in range(len(written)))
     yes = speller.answer("ANSWER1=EVAL(expr=\"'yes' if {ANSWER0} > 0 else 'no'\")", lead=False)
     assert tokenizer.convert_tokens_to_ids("yes") in yes
 

@@ -15,8 +15,8 @@ from . import weightfiles
 from .backends import Backend, backends, near
 from .calibration import Calibration
 from .pack import Pack, Policy, RoleSpec, load_pack
-from .roles import ROLES
-from .values import digest
+from .roles import ROLES, sort_of
+from .values import Image, digest
 
 
 @dataclass(frozen=True)
@@ -155,17 +155,23 @@ class Models:
                 self._fallbacks[role] = other
             return self._fallbacks[role]
 
-    def calibration(self, role: str) -> Calibration | None:
-        """What the role's scores are worth, as measured on held-out pictures; None where the pack does not say."""
+    def calibration(self, role: str, image: Image | None = None) -> Calibration | None:
+        """What the role's scores are worth, as measured on held-out pictures; None where the pack does not say.
+
+        A pack may say so for each sort of picture that its detector tells apart: then it depends on `image`.
+        """
         spec = self.spec(role)
-        if spec is None or not spec.calibration:
+        if spec is None:
+            return None
+        name = spec.calibration
+        if spec.calibrations and image is not None:
+            name = spec.calibrations.get(sort_of(self.get(role), image), "")
+        if not name:
             return None
         with self._lock(role):
-            path = self._find(replace(spec, weights=spec.calibration, files=()))
+            path = self._find(replace(spec, weights=name, files=()))
             if path is None:
-                raise RoleError(
-                    f"role {role} of pack {spec.pack}: its calibration {spec.calibration} is not on disk"
-                )
+                raise RoleError(f"role {role} of pack {spec.pack}: its calibration {name} is not on disk")
             if path not in self._calibrations:
                 self._calibrations[path] = Calibration.load(path)
             return self._calibrations[path]

@@ -10,6 +10,7 @@ roles:
     retries: 1                   # when a call fails for no fault of its input, with `wait` seconds before each
     fallback: {backend: onnx-yolox, weights: yolox_nano.onnx}   # and then this gets one try, if it knows all the names
     calibration: my_yolo.json    # what its scores are worth: sightline eval detector --calibration my_yolo.json
+                                 # (a file for each sort of picture where the back end tells them apart: {photograph: a.json})
 unfilled:
   depth: "what to do instead"    # shown when the role is used
 """
@@ -88,6 +89,7 @@ class RoleSpec:
     policy: Policy = Policy()
     fallback: RoleSpec | None = None  # what is tried when this back end fails
     calibration: str = ""  # JSON file of what its scores are worth, looked for like the weights
+    calibrations: Mapping[str, str] = field(default_factory=dict)  # such files by sort of picture, see roles.ByPicture
 
 
 @dataclass(frozen=True)
@@ -194,6 +196,8 @@ def _role(role: str, entry: Any, where: str, pack: str, folder: Path) -> RoleSpe
     source = _source(data.get("source", ""), where)
     if source.startswith("hf:") and backend.weights != "folder":
         raise InputError(f"{where}: hf: sources are folders, and back end {name} takes a file")
+    worth = data.get("calibration", "")
+    by_sort = worth if isinstance(worth, Mapping) else {}
     return RoleSpec(
         role=role,
         backend=name,
@@ -214,7 +218,10 @@ def _role(role: str, entry: Any, where: str, pack: str, folder: Path) -> RoleSpe
         fallback=_role(role, data["fallback"], f"{where}: fallback", pack, folder)
         if "fallback" in data
         else None,
-        calibration=_text(data.get("calibration", ""), f"{where}: calibration"),
+        calibration="" if by_sort else _text(worth, f"{where}: calibration"),
+        calibrations={
+            str(sort): _text(file, f"{where}: calibration {sort}") for sort, file in by_sort.items()
+        },
     )
 
 

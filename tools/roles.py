@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -36,6 +36,35 @@ class Glimpsing(Detector, Protocol):
     """A detector that also tells what it saw below the score from which it lets a detection stand, without a second look."""
 
     def glimpse(self, images: Sequence[Image]) -> list[Regions]: ...
+
+
+class ByPicture(Detector, Protocol):
+    """A detector whose names depend on what a picture is; its `vocabulary` holds them all.
+
+    `vocabularies` are the names by sort of picture: in a picture of one sort nobody looked for the others' names.
+    """
+
+    vocabularies: Mapping[str, tuple[str, ...]]
+
+    def sort(self, image: Image) -> str: ...
+
+
+def sort_of(detector: Detector, image: Image) -> str:
+    """What a `ByPicture` detector takes a picture for; '' where a detector makes no difference."""
+    sort = getattr(detector, "sort", None)
+    return "" if sort is None else str(sort(image))
+
+
+def vocabulary_for(detector: Detector, image: Image) -> tuple[str, ...]:
+    """The names that a detector looks for in a picture."""
+    sort = sort_of(detector, image)
+    return tuple(detector.vocabularies[sort]) if sort else tuple(detector.vocabulary)  # type: ignore[attr-defined]
+
+
+def vocabularies_of(detector: Detector) -> tuple[tuple[str, ...], ...]:
+    """The names that a detector looks for, for each sort of picture that it tells apart."""
+    by_sort = getattr(detector, "vocabularies", None)
+    return (tuple(detector.vocabulary),) if by_sort is None else tuple(map(tuple, by_sort.values()))
 
 
 class OpenVocabularyDetector(Protocol):
@@ -116,6 +145,7 @@ class ChatModel(Protocol):
 
 
 __all__ = [
+    "ByPicture",
     "Glimpsing",
     "ROLES",
     "ChatModel",
@@ -131,4 +161,7 @@ __all__ = [
     "Segmenter",
     "StreamingMLLM",
     "TextReader",
+    "sort_of",
+    "vocabularies_of",
+    "vocabulary_for",
 ]

@@ -45,7 +45,7 @@ class Image:
     its box (so that a cached run need not decode). `picture` is the hash of the original that the frame belongs to.
     """
 
-    __slots__ = ("_hash", "_load", "_pixels", "height", "offset", "picture", "source", "width")
+    __slots__ = ("_hash", "_load", "_pixels", "_whole", "height", "offset", "picture", "source", "width")
 
     def __init__(
         self,
@@ -57,6 +57,7 @@ class Image:
         source: str | None = None,
         offset: tuple[int, int] = (0, 0),
         picture: str | None = None,
+        whole: Image | None = None,
     ) -> None:
         if pixels is None and (load is None or content_hash is None):
             raise ValueError("an Image needs pixels, or a loader and the content hash")
@@ -66,6 +67,7 @@ class Image:
         self._hash = content_hash
         self.source = source
         self.offset = offset
+        self._whole = whole
         self.picture = picture if picture is not None else self.hash
 
     @classmethod
@@ -106,6 +108,11 @@ class Image:
         return self._hash
 
     @property
+    def original(self) -> Image:
+        """The picture that a crop was cut from, where it is at hand (not so for one read from a cache); else the image itself."""
+        return self if self._whole is None else self._whole
+
+    @property
     def extent(self) -> Box:
         """This image's own box in the original's pixels."""
         x, y = self.offset
@@ -125,6 +132,7 @@ class Image:
             source=self.source,
             offset=(x1, y1),
             picture=self.picture,
+            whole=self.original,
         )
 
     def clip_pixels(self, box: Box) -> tuple[int, int, int, int]:

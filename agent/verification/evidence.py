@@ -19,6 +19,7 @@ from ...programs.printer import print_program
 from ...programs.syntax import Argument, ListOf, Literal, Name, Program, Step
 from ...tools.geometry import intersection, iou
 from ...tools.names import Match, matched
+from ...tools.roles import vocabulary_for
 from ...tools.values import Image, Region, Regions
 from .. import steps
 from ..events import Recorder
@@ -120,7 +121,7 @@ class Gatherer:
         if not self._has("detector"):
             return ()
         try:
-            return tuple(self.models.get("detector", op="DETECT").vocabulary)
+            return vocabulary_for(self.models.get("detector", op="DETECT"), self.image)
         except SightlineError as error:
             self.faults = [str(error)]
             return ()

@@ -96,7 +96,9 @@ def judge(case: Case, claim: Claim) -> Verdict:
     if label == "supported" and claim.polarity and not any(look.score > 0 for look in looks) and not asked:
         label = "unverifiable"  # likely, but nobody saw it
     if claim.polarity and label == "contradicted":
-        name, stand_in = _stand_in(case, entity)
+        # of what was asked for, nothing else may take the place: "Yes, there is a bowl" answers no question about a spoon
+        answered = case.asked and claim.id == case.first
+        name, stand_in = ("", Regions()) if answered else _stand_in(case, entity)
         return Verdict(claim.id, label, said, stand_in, _unseen(entity, looks), name, features=seen)
     if not claim.polarity and label == "contradicted":
         return Verdict(claim.id, label, said, regions, f"{entity.name} is seen", "there", features=seen)

@@ -12,7 +12,7 @@ from torch import Tensor
 from ..scenes.pairs import make_pair, make_pair_turns
 from ..scenes.questions import TASKS, make_turns
 from ..scenes.render import Rendered, render
-from ..scenes.schema import Scene
+from ..scenes.schema import Scene, Turn
 from ..scenes.world import SceneConfig, make_scene, split_seed
 from ..starter.config import PAD
 from ..starter.connector import Objects
@@ -47,6 +47,9 @@ class InstructStage:
         parts: batches of like length that a step is made of.
         relate: let rationales say what holds between the things that they point at.
         match_weight: weight of the supervised matches of words with objects.
+        layouts: how often each layout of scenes is shown; as the world has them by default.
+        forms: weights of forms of questions ("logic.exactly") of which a scene is asked more, or less, than they come up; 1
+            for all others.
     """
 
     name = "instruct"
@@ -68,6 +71,8 @@ class InstructStage:
         parts: int = 6,
         relate: bool = True,
         match_weight: float = 1.0,
+        layouts: dict[str, float] | None = None,
+        forms: dict[str, float] | None = None,
     ) -> None:
         self.model, self.seed, self.batch_size, self.turns, self.think = model, seed, batch, turns, think
         self.seen_share, self.seen_from, self.pair_share = seen_share, seen_from, pair_share
@@ -75,6 +80,8 @@ class InstructStage:
         self.vocabulary = Vocabulary(tokenizer, model.config)
         self.eye = SymbolicEye(model.config)
         self.tasks = tasks or dict.fromkeys(TASKS, 1.0)
+        self.layouts = tuple(layouts.items()) if layouts else SceneConfig().layouts
+        self.forms = forms or {}
         self.every_shuffled, self.parts = every_shuffled, parts
         self._step = 0
 
@@ -94,9 +101,8 @@ class InstructStage:
             full = min(1.0, 0.15 + i / self.ramp) if self.ramp else 1.0
             hard = 1.0 if rng.random() < 0.3 else full
             most = 8 if hard == 1.0 else 2 + round(6 * hard)
-            scene = make_scene(
-                split_seed("train", self.seed, i), SceneConfig(curriculum=hard, max_objects=most)
-            )
+            world = SceneConfig(curriculum=hard, max_objects=most, layouts=self.layouts)
+            scene = make_scene(split_seed("train", self.seed, i), world)
             scenes = list(make_pair(scene, rng)) if rng.random() < self.pair_share else [scene]
             if rng.random() < seen_share:
                 drawn.append(([render(s) for s in scenes], rng))
@@ -119,10 +125,7 @@ class InstructStage:
         if len(scenes) == 2:
             turns = make_pair_turns(scenes[0], scenes[1], rng)
         else:
-            names = list(self.tasks)
-            turns = make_turns(
-                scenes[0], rng, tasks=rng.choices(names, [self.tasks[n] for n in names], k=self.turns)
-            )
+            turns = self.asked(scenes[0], rng)
         row = Row(slots)
         for turn in turns:
             if turn.words_only or any(i not in numbers for i in turn.objects):
@@ -130,6 +133,18 @@ class InstructStage:
             think = rng.random() < self.think
             row.samples.append(encode_turn(turn, scenes, numbers, self.vocabulary, think, relate=self.relate))
         return row
+
+    def asked(self, scene: Scene, rng: Random) -> list[Turn]:
+        """Questions about a scene; where forms have weights, half of twice as many, drawn by weight."""
+        names = list(self.tasks)
+        many = self.turns * (2 if self.forms else 1)
+        turns = make_turns(scene, rng, tasks=rng.choices(names, [self.tasks[n] for n in names], k=many))
+        if not self.forms:
+            return turns
+        # sampling without replacement: the largest u^(1/w) (Efraimidis and Spirakis 2006)
+        keys = [rng.random() ** (1 / self.forms.get(turn.form, 1.0)) for turn in turns]
+        best = sorted(range(len(turns)), key=lambda i: -keys[i])[: (len(turns) + 1) // 2]
+        return [turns[i] for i in sorted(best)]
 
     def count(self, batch: list[dict[str, Any]]) -> int:
         """Tokens of a step, pictures' tokens included."""

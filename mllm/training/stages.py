@@ -15,6 +15,7 @@ from ...errors import InputError
 from ..scenes import vocabulary
 from ..scenes.questions import TASKS
 from ..scenes.schema import Turn
+from ..scenes.world import SceneConfig
 from ..starter import StarterConfig, StarterForConditionalGeneration
 from ..starter.config import SPECIAL_TOKENS
 from ..tokenizer import load_tokenizer, train_tokenizer
@@ -61,6 +62,12 @@ class RunConfig:
     )
     probe_scenes: int = 0  # instruct: held-out scenes on which accuracies are measured on the way; 0: none
     tasks: dict[str, float] = field(default_factory=dict)  # how often each task is asked; empty: all alike
+    layouts: dict[str, float] = field(
+        default_factory=dict
+    )  # instruct: how often each layout; empty: as usual
+    forms: dict[str, float] = field(
+        default_factory=dict
+    )  # instruct: weights of forms of questions; 1 for others
     texts: dict[str, float] = field(
         default_factory=dict
     )  # tokenizer: "module:function" (Random -> Turn) of further texts
@@ -111,6 +118,15 @@ def read_config(path: str | Path, changes: str | Path | None = None) -> RunConfi
     for task in config.tasks:
         if task not in TASKS:
             raise InputError(f"{path}: no task {task!r}; there are {', '.join(TASKS)}")
+    layouts = [name for name, _ in SceneConfig().layouts]
+    for layout in config.layouts:
+        if layout not in layouts:
+            raise InputError(f"{path}: no layout {layout!r}; there are {', '.join(layouts)}")
+    for form, weight in config.forms.items():
+        if form.split(".")[0] not in TASKS or weight <= 0:
+            raise InputError(
+                f"{path}: forms has {form!r}: {weight}; it takes TASK.FORM with a weight above 0"
+            )
     if config.precision not in ("bfloat16", "float32"):
         raise InputError(f"{path}: precision is bfloat16 or float32, not {config.precision!r}")
     return config
@@ -233,6 +249,7 @@ def instruct_stage(
         model, checked_tokenizer(config, shape), config.seed, config.batch, config.turns, config.think,
         seen_share=config.seen_share, seen_from=config.seen_from, pair_share=config.pair_share,
         ramp=config.ramp, tasks=config.tasks or None, relate=config.relate, match_weight=config.match_weight,
+        layouts=config.layouts or None, forms=config.forms or None,
     )  # fmt: skip
     if isinstance(model, GridStarter):
         if config.seen_share or config.pair_share:

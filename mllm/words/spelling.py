@@ -8,10 +8,10 @@ quote than inside a sentence; a model that copies tokens would have to spell eac
 - a request begins with a space, as a quoted text does; where it began with a capital, that is told by a mark ("^") before it
   and the letter is small;
 - a space before a Chinese character is a token of its own;
-- inside an expression, where no space comes after a quote (`'deck chair' if ...`), a name begins with the same token without its
-  space (its *twin*), or with what spells that, and goes on as in the request.
+- inside an expression too a name is written behind a space (`' deck chair' if ...`), which `decode` takes out again: its first
+  token without the space was often a wrong one.
 
-What an answer's tokens decode to is unchanged: only a request, which is never decoded, is rewritten.
+What an answer decodes to is unchanged.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _HISS = r"(?:(?<=[a-z]ss)|(?<=[a-z]ch)|(?<=[a-z]sh)|(?<=[a-z]x))(?=es(?![a-z=(])
 _ES = r"(?<=[a-z]{3})(?<![isu])(?<!sse)(?<!che)(?<!she)(?<!xe)(?=s(?![a-z=(]))"  # chair|s
 _CUT = re.compile(rf"{_HISS}|{_ES}|(?<= )(?=[{_HAN}])|(?<=[^ ])(?= [{_HAN}])")
 _LITERAL = re.compile(r"(?:(?<=expr=\"')|(?<= else '))(?!(?:yes|no|left|right)')(?=[A-Za-z])")
-_BARE = "\x01"  # marks a piece that begins with a name in an expression
+_SPACED = re.compile(r"(?:(?<=expr=\"')|(?<= else ')) (?=[A-Za-z])")  # what `_LITERAL` has put in
 _IES = re.compile(r"\b([a-z]{2,}[a-z])ies\b")
 # Plurals of words in -ie, and words that end so in the singular.
 _KEPT_IES = frozenset(
@@ -69,11 +69,11 @@ class Speller:
         text = _OPENING.sub(" ", text)
         if lead and text[:1].isascii() and text[:1].isalnum():
             text = f" {text}"
-        return self._all(_LITERAL.sub("\x00" + _BARE, text))
+        return self._all(_LITERAL.sub(" ", text))
 
     def decode(self, ids: list[int]) -> str:
         """The text of an answer's ids."""
-        return str(self.tokenizer.decode(ids, skip_special_tokens=True))
+        return _SPACED.sub("", str(self.tokenizer.decode(ids, skip_special_tokens=True)))
 
     def _all(self, text: str) -> list[int]:
         ids: list[int] = []
@@ -100,11 +100,6 @@ class Speller:
         return [piece for piece in out if piece]
 
     def _encode(self, piece: str) -> tuple[int, ...]:
-        if piece.startswith(_BARE):
-            first, *rest = self._encode(f" {piece[1:]}")
-            twin = self.twins[first]
-            bare = (twin,) if twin != first else self._encode(str(self.tokenizer.decode([first]))[1:])
-            return (*bare, *rest)
         return tuple(self._backend.encode(piece, add_special_tokens=False).ids)
 
 

@@ -93,6 +93,7 @@ _BUILTIN = (
     _own("transformers-clip", "transformers_clip:ClipClassifier", "classifier", "folder", "transformers"),
     _own("transformers-depth", "transformers_depth:Depth", "depth", "folder", "transformers"),
     _own("transformers-mllm", "transformers_mllm:ImageTextModel", "mllm", "folder", "transformers"),
+    _own("by-picture", "by_picture:PictureDetector", "detector", "folder", "torch", "ultralytics"),
     _own("recorded-detector", "recorded:RecordedDetector", "detector", "file"),
     _own("recorded-tags", "recorded:RecordedTags", "open_vocabulary", "file"),
     _own("scene-segmenter", "scene_segmenter:SceneSegmenter", "segmenter", "folder", "torch", "segment-anything",

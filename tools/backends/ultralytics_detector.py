@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ...errors import ModelFileError
 from ..values import Image, Regions
 from . import yolo
@@ -75,6 +77,17 @@ class UltralyticsDetector:
                     self._digest,
                 )
         return [results[index] for index in range(len(images))]
+
+    def textures(self, image: Image, layers: int) -> np.ndarray:
+        """Mean and standard deviation over a picture of each channel after the first `layers` layers [2 C]."""
+        import torch
+
+        box = yolo.Letterbox.of(image, self._size, self._stride)
+        with torch.inference_mode():
+            found = torch.from_numpy(box.apply(image).copy())[None].to(self._device).float().div_(255)
+            for layer in self._model.model[:layers]:
+                found = layer(found)
+            return torch.cat((found.mean((2, 3))[0], found.std((2, 3))[0])).cpu().double().numpy()
 
     def _forward(self, images: list[Image], boxes: list[yolo.Letterbox]) -> tuple[list[Any], Any]:
         """Kept rows [N, 6 + K] of each image, and the mask prototypes [B, K, h, w] or None."""

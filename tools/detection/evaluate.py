@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -13,9 +14,10 @@ import numpy as np
 
 from ...errors import RoleError
 from ..backends import backends
+from ..backends.drawn import DRAWING
 from ..calibration import Calibration, Curve
 from ..models import Models
-from ..roles import Detector
+from ..roles import Detector, sort_of, vocabulary_for
 from ..values import Image, Regions
 from .metrics import Found, KindScores, Truth, mean_ap, pool, score_kinds
 from .pictures import Pictures, same_names
@@ -24,20 +26,22 @@ SPARSE = 10  # classes with fewer things to find are pooled: a figure of their o
 PRECISION = 0.9
 _FLOOR = 0.005  # scores from which detections are listed; what is used starts at the pack's own confidence
 THRESHOLDS = tuple(round(0.02 * i, 2) for i in range(1, 50))
+_FLOORS = {"": "confidence", DRAWING: "drawn_confidence"}  # the options of back ends that hold a score floor
 _COUNTED = 8  # most things of a picture whose counts must be exact
 
 
-def open_detector(models: Models) -> tuple[Detector, float]:
-    """The pack's detector with its score floor lowered, so that whole curves can be drawn; and its own floor."""
+def open_detector(models: Models) -> tuple[Detector, dict[str, float]]:
+    """The pack's detector with its score floors lowered, so that whole curves can be drawn; and its own floors, by sort of
+    picture, that of all others under ''."""
     spec = models.spec("detector")
     if spec is None:
         raise RoleError(f"pack {models.pack.name} has no detector to measure; name a pack that has one")
     adapter = backends()[spec.backend].load()
     parameters = inspect.signature(adapter.__init__).parameters
-    if "confidence" not in parameters:
-        return models.get("detector"), 0.0
-    used = float(spec.options.get("confidence", parameters["confidence"].default))
-    lowered = replace(spec, options={**spec.options, "confidence": min(_FLOOR, used)})
+    options = {sort: name for sort, name in _FLOORS.items() if name in parameters}
+    used = {s: float(spec.options.get(name, parameters[name].default)) for s, name in options.items()}
+    low = {name: min(_FLOOR, used[sort]) for sort, name in options.items()}
+    lowered = replace(spec, options={**spec.options, **low})
     pack = replace(models.pack, roles={**models.pack.roles, "detector": lowered})
     return Models(pack, models.models_dir).get("detector"), used
 
@@ -99,7 +103,7 @@ def _counts(found: Sequence[Found], truths: Sequence[Truth], used: float) -> dic
     """Part of the pictures with few things in which as many are found as there are: in all, and of each kind."""
     asked = total = kinds = 0
     for one, truth in zip(found, truths, strict=True):
-        keep = one.scores >= used
+        keep = (one.scores >= used) & ~np.isin(one.kinds, list(truth.open))
         real = truth.kinds[~truth.ignore]
         if len(real) > _COUNTED or truth.ignore.any():
             continue
@@ -151,12 +155,20 @@ def _round(value: float) -> float | None:
 
 
 def evaluate(models: Models, pictures: Pictures) -> tuple[dict[str, Any], Calibration]:
-    """Measure a pack's detector: its figures, and what its scores are worth."""
-    detector, used = open_detector(models)
-    labels = same_names(detector.vocabulary, pictures.classes)
+    """Measure a pack's detector: its figures, and what its scores are worth.
+
+    Where it tells sorts of pictures apart, the names and the floor are those of the sort that most of these are.
+    """
+    detector, floors = open_detector(models)
+    sorts = Counter(sort_of(detector, image) for image in pictures.images)
+    sort = sorts.most_common(1)[0][0]
+    shown = next(image for image in pictures.images if sort_of(detector, image) == sort)
+    used = floors.get(sort, floors.get("", 0.0))
+    labels = same_names(vocabulary_for(detector, shown), pictures.classes)
     found, seconds = found_in(detector, pictures.images, labels)
     figures = report(pictures, found, set(labels.values()), used)
-    return {"pack": models.pack.name, **figures, "ms_per_picture": round(seconds * 1e3, 1)}, calibrate(
+    told = {"sorted_as": dict(sorts)} if sort else {}
+    return {"pack": models.pack.name, **figures, **told, "ms_per_picture": round(seconds * 1e3, 1)}, calibrate(
         pictures, found, labels, used
     )
 

@@ -158,7 +158,9 @@ class PhotoStage:
     name = "detector on photographs"
 
     def __init__(self, model: Any, photos: Sequence[Photo], classes: int, seed: int, batch: int, sizes: Sequence[int],
-                 mosaic_until: int, held: Sequence[Photo]) -> None:  # fmt: skip
+                 mosaic_until: int, held: Sequence[Photo],
+                 distillation: Callable[[Any, Any], tuple[Any, dict[str, float]]] | None = None,
+                 distil: float = 0.0) -> None:  # fmt: skip
         from .network import PartialLoss
 
         self.model, self.photos, self.classes = model, list(photos), classes
@@ -171,6 +173,7 @@ class PhotoStage:
             (i, j) for i, p in enumerate(self.photos) for j, o in enumerate(p.outlines) if o is not None
         ]
         self._loss = PartialLoss(model.net)
+        self._distillation, self._distil = distillation, distil
 
     def parameters(self) -> list[tuple[str, Any]]:
         """What is trained."""
@@ -209,7 +212,12 @@ class PhotoStage:
         net = self.model.net
         self.model.update()
         net.train()
-        yield self._loss(net(batch["pixels"].to(next(net.parameters()).dtype)), batch)
+        output = net(batch["pixels"].to(next(net.parameters()).dtype))
+        loss, parts = self._loss(output, batch)
+        if self._distillation is not None:
+            more, told = self._distillation(output, batch["pixels"])
+            loss, parts = loss + self._distil * more, {**parts, **told}
+        yield loss, parts
 
     def probe(self, net: Any) -> dict[str, float]:
         """Figures of a network in evaluation mode on training photographs that were held back."""

@@ -15,7 +15,8 @@ from ..imagefile import open_image
 from ..names import matched
 from ..values import Image
 from .metrics import Truth
-from .scenes import KINDS, draw, truth_of
+from .scenes import KINDS, draw
+from .scenes import truth_of as drawn_truth
 
 _FILES = ("instances.json", "annotations.json")
 
@@ -34,7 +35,7 @@ def scenes(seed: int, count: int, split: str = "test") -> Pictures:
     """`count` scenes of a stream of a split: no seed of training draws one of them."""
     drawn = [draw(split, seed, i) for i in range(count)]
     images = tuple(Image.from_array(d.image) for d in drawn)
-    return Pictures(f"scenes {split}/{seed}", KINDS, images, tuple(truth_of(d) for d in drawn))
+    return Pictures(f"scenes {split}/{seed}", KINDS, images, tuple(drawn_truth(d) for d in drawn))
 
 
 def folder(path: Path) -> Pictures:
@@ -53,6 +54,26 @@ def folder(path: Path) -> Pictures:
         truths.append(_truth(by_image.get(entry["id"], []), order))
     return Pictures(
         path.name, tuple(str(c["name"]) for c in data["categories"]), tuple(images), tuple(truths)
+    )
+
+
+def held_back(config: Path) -> Pictures:
+    """The training photographs that a config of `sightline train detector` holds back, with what people labelled in them.
+
+    A class that nobody looked for in a picture is open there; what the teacher says is left out.
+    """
+    from .photos import read_sets, truth_of
+    from .train import HELD, read_config
+
+    run = read_config(config)
+    if run.data != "photos":
+        raise InputError(f"{config}: trains on {run.data}; only photographs are held back")
+    photos = read_sets(Path(run.photos), run.classes)[HELD - 1 :: HELD]
+    return Pictures(
+        f"held-back photographs of {config.name}",
+        tuple(run.classes),
+        tuple(open_image(photo.file) for photo in photos),
+        tuple(truth_of(photo, len(run.classes)) for photo in photos),
     )
 
 
@@ -93,4 +114,4 @@ def same_names(vocabulary: Sequence[str], classes: Sequence[str]) -> dict[str, i
     return found
 
 
-__all__ = ["Pictures", "folder", "picture_file", "read_coco", "same_names", "scenes"]
+__all__ = ["Pictures", "folder", "held_back", "picture_file", "read_coco", "same_names", "scenes"]

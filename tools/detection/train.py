@@ -33,6 +33,7 @@ class RunConfig:
     photos: str = ""  # photos: folder of the training sets
     classes: list[str] = field(default_factory=list)  # photos: what is learned, in the order of the output
     teacher: str = ""  # photos: weights of a detector that completes the missing labels of training pictures
+    distil: float = 0.0  # photos: weight of what the teacher says at every anchor, beside the labels
     start: str = ""  # weights (.pt) to start from, where they fit; '' starts from nothing
     loop: dict[str, Any] = field(default_factory=dict)  # fields of mllm.training.loop.LoopOptions
 
@@ -76,6 +77,8 @@ def _check(config: RunConfig, path: Path) -> None:
             raise InputError(f"{path}: loop has no option {key!r}; it has {', '.join(sorted(known))}")
     if config.data == "photos" and not (config.photos and config.classes):
         raise InputError(f"{path}: data photos needs `photos`, the folder of the sets, and `classes`")
+    if config.distil < 0 or (config.distil and not config.teacher):
+        raise InputError(f"{path}: distil is a weight of 0 or more, and needs `teacher`")
     if config.data not in DATA:
         raise InputError(f"{path}: data is {' or '.join(DATA)}, not {config.data!r}")
     if config.precision not in ("bfloat16", "float32"):
@@ -125,7 +128,10 @@ def scene_stage(config: RunConfig, model: Any) -> Any:
 
 def photo_stage(config: RunConfig, model: Any, say: Callable[[str], None]) -> Any:
     """The stage that varies photographs; every twentieth is held back for the probe."""
+    import torch
+
     from ..backends.ultralytics_detector import UltralyticsDetector
+    from .distil import Distillation
     from .photos import PhotoStage, complete, read_sets
 
     photos = read_sets(Path(config.photos), config.classes)
@@ -136,6 +142,11 @@ def photo_stage(config: RunConfig, model: Any, say: Callable[[str], None]) -> An
     kept = [p for i, p in enumerate(photos) if (i + 1) % HELD]
     say(f"{len(kept)} photographs, {sum(len(p.kinds) for p in kept)} boxes; {len(held)} held back")
     mosaic_until = int(config.loop.get("steps", 1000) * 0.8)
+    distillation = None
+    if config.distil:
+        precision = getattr(torch, config.precision)
+        distillation = Distillation(model.net, config.classes, Path(config.teacher), precision)
     return PhotoStage(
-        model, kept, len(config.classes), config.seed, config.batch, config.sizes, mosaic_until, held
-    )
+        model, kept, len(config.classes), config.seed, config.batch, config.sizes, mosaic_until, held,
+        distillation, config.distil,
+    )  # fmt: skip

@@ -9,7 +9,7 @@ from ...errors import RoleError, SightlineError, ToolError
 from ..columns import ModelSource, at_once, frame_key, once_each, prepare, settle
 from ..declaration import Column, tool
 from ..geometry import SIDES, check_frame, half
-from ..roles import Prompt
+from ..roles import Prompt, vocabulary_for
 from ..values import Box, Image, Region, Regions
 from ..wanted import Want, keep_wanted, wants
 
@@ -85,12 +85,14 @@ def _locate(
 ) -> dict[int, Regions | RoleError]:
     """Results by call: from the detector where its vocabulary covers the names, else from the open-vocabulary one."""
     no_detector: RoleError | None = None
+    known: dict[int, tuple[str, ...]] = dict.fromkeys(wanted, ())  # what is looked for in each call's picture
     try:
-        vocabulary: Sequence[str] = models.get("detector", op="LOC").vocabulary
+        detector = models.get("detector", op="LOC")
+        known = {i: vocabulary_for(detector, images[i]) for i in wanted}
     except RoleError as error:  # a pack may fill the open-vocabulary role alone
-        no_detector, vocabulary = error, ()
+        no_detector = error
     exact = models.has("open_vocabulary")
-    closed = {i: plan for i, names in wanted.items() if (plan := wants(names, vocabulary, exact=exact))}
+    closed = {i: plan for i, names in wanted.items() if (plan := wants(names, known[i], exact=exact))}
     opened = {i: names for i, names in wanted.items() if i not in closed}
     results: dict[int, Regions | RoleError] = {}
     if closed:
@@ -100,7 +102,7 @@ def _locate(
         try:
             found_open = _detect_open([images[i] for i in opened], list(opened.values()), models, "LOC")
         except RoleError as error:
-            unknown = {i: no_detector or _unknown_name(n, vocabulary, error) for i, n in opened.items()}
+            unknown = {i: no_detector or _unknown_name(n, known[i], error) for i, n in opened.items()}
             return results | unknown
         results.update(zip(opened, found_open, strict=True))
     return results
