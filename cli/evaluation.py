@@ -17,7 +17,9 @@ _SEED = typer.Option(
 _MODEL = typer.Option(
     "", "--model", help="Ask a model instead of reading predictions: starter, or mllm for that of --pack."
 )
-_PACK = typer.Option("scenes", "--pack", help="With --model: which models.")
+_PACK = typer.Option(
+    "", "--pack", help="With --model: which models (default: scenes; on photographs starter, its MLLM told of detections)."
+)
 _PICTURES = typer.Option(100, "--pictures", help="With --model: how many pictures.")
 _ON = typer.Option(
     "scenes", "--on", help="With --model: scenes (held out), or a folder of pictures with COCO annotations."
@@ -59,7 +61,7 @@ def chair(
     if model:
         from ..agent.verification.live import captions
 
-        found = captions(_models(model, pack), pictures=pictures, seed=seed, check=verify, on=on)
+        found = captions(_models(model, pack, on), pictures=pictures, seed=seed, check=verify, on=on)
         _show(found, as_json)
         return
     if predictions is None or not annotations:
@@ -95,7 +97,7 @@ def pope(
 
         if sampling not in ("random", "popular", "adversarial"):
             raise InputError(f"--sampling is random, popular or adversarial, not {sampling!r}")
-        models = _models(model, pack)
+        models = _models(model, pack, on)
         found = live.pope(models, sampling=sampling, pictures=pictures, seed=seed, check=verify, on=on)  # type: ignore[arg-type]
         _show(found, as_json)
         return
@@ -151,13 +153,18 @@ def faithscore(
     _show(protocol.evaluate(predictions, seed) | {"seed": seed}, as_json)
 
 
-def _models(model: str, pack: str) -> Any:
-    """The pack whose MLLM is asked; "starter" is the embedded one, which pack scenes holds."""
+def _models(model: str, pack: str, on: str) -> Any:
+    """The pack whose MLLM is asked; "starter" is the embedded one: pack scenes holds it, and photographs reach it through the
+    starter pack's detector."""
     from ..tools.models import Models
+    from ..tools.pack import SHIPPED
 
     if model not in ("mllm", "starter"):
         raise InputError(f"--model is mllm (the one of --pack) or starter, not {model!r}")
-    return Models.from_pack(pack)
+    if model == "starter" and not pack and on != "scenes":
+        weights = SHIPPED.parents[1] / "mllm" / "weights"
+        return Models.from_pack(overrides={"mllm": {"backend": "starter-mllm-photos", "weights": str(weights)}})
+    return Models.from_pack(pack or "scenes")
 
 
 def _beside(annotations: Path, name: str, option: str) -> Path:

@@ -10,7 +10,7 @@ import gradio as gr
 
 FOLDER = Path(__file__).resolve().parent.parent / "examples"
 _SIDE = (192, 128)  # pixels of a thumbnail
-UPLOADED = ("What does it say?", "How many faces are there?", "Blur the faces.")  # asked of any photograph
+UPLOADED = ("How many people are there?", "What does it say?", "Blur the faces.")  # asked of any photograph
 DRAWN = ("How many things are there?", "What does the sign say?", "Is there a dog?")  # of any drawn scene
 MARKED = ("What is this?", "What color is this?", "How many like this?")  # of a marked thing
 
@@ -31,7 +31,7 @@ _ALL = (
         FOLDER / "scene.png", "A drawn scene", "scenes",
         ("How many dogs are there?", "What does the sign say?", "Is the cat right of the dog?"),
     ),
-    Example(FOLDER / "zidane.jpg", "Two men", "starter", ("How many faces are there?", "Blur the faces.", "Put an emoji on the faces.")),
+    Example(FOLDER / "zidane.jpg", "Two men", "starter", ("How many people are there?", "Blur the faces.", "Put an emoji on the faces.")),
     Example(FOLDER / "page.png", "A printed page", "starter", ("What does it say?", "Read the text.")),
     Example(FOLDER / "astronaut.jpg", "An astronaut", "starter", ("How many faces are there?", "Blur the face.")),
 )  # fmt: skip

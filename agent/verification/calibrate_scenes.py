@@ -2,9 +2,11 @@
 
     python -m sightline.agent.verification.calibrate_scenes [--pictures 400] [--out calibration/scenes.json]
 
-The model's own captions and answers, captions that hold and captions with one claim made false are looked into. Ridge logistic
+The model's own captions and answers, the same questions answered rightly and wrongly by somebody else, captions that hold and
+captions with one claim made false are looked into. Ridge logistic
 models are fitted for existence, counts and colours, each threshold the largest below which at most `LOST` of the true claims
-fall, in cross-validation over pictures. Relations and texts have a chance for each kind of observation.
+fall, in cross-validation over pictures. Everything hangs on the eyes: fit again whenever a part of the pack has new weights
+(running it twice gives the same file; nothing is written before all is fitted). Relations and texts have a chance for each kind of observation.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -40,10 +43,10 @@ RIDGE = 1.0
 FEATURES = {
     "existence": (
         "seen", "score.seen", "denied", "answer", "answer.unseen", "faint", "faint.any", "doubt", "doubt.any", "doubt.color",
-        "crowd", "own.unseen", "spare", "spare.color", "spare.alike", "mllm.yes", "mllm.no", "mllm.both yes", "mllm.both no",
+        "crowd", "again", "own.unseen", "spare", "spare.color", "spare.alike", "mllm.yes", "mllm.no", "mllm.both yes", "mllm.both no",
     ),
-    "count": ("last", "more", "gap", "many"),
-    "attribute": ("same", "near", "many", "other", "part", "score", "free", "lack", "faint", "spare"),
+    "count": ("last", "more", "gap", "many", "doubt"),
+    "attribute": ("same", "near", "many", "other", "part", "score", "free", "lack", "faint", "spare", "doubt", "pixels"),
 }  # fmt: skip
 
 
@@ -52,7 +55,7 @@ class Row:
     """One claim about one picture with what was observed of it, and whether it is true."""
 
     picture: str
-    source: str  # said, answer, or the kind that was made false ('' for none)
+    source: str  # said, answer, heard (an answer by somebody else), or the kind that was made false ('' for none)
     kind: str
     polarity: bool
     true: bool
@@ -72,16 +75,19 @@ def drafts(
     """Each picture with its texts: (source, claims)."""
     mllm = models.get("mllm")
     said = mllm.caption([d.image for d in pictures])
-    asked: dict[int, list[tuple[str, str]]] = {}
+    asked: dict[int, list[tuple[str, str, str]]] = {}
     rows = [q for sampling in ("random", "adversarial") for q in live.questions(pictures, sampling)]
     texts = [f"Is there {vocabulary.article(kind)} in the picture?" for _, kind, _ in rows]
     heard = mllm.answer([pictures[n].image for n, _, _ in rows], texts)
-    for (number, _, _), text, answer in zip(rows, texts, heard, strict=True):
-        asked.setdefault(number, []).append((text, answer))
+    for (number, kind, there), text, answer in zip(rows, texts, heard, strict=True):
+        # every second one of anybody else's answers is wrong; of the two samplings' questions each has its own
+        right = Random(f"heard/{STREAM}/{pictures[number].scene.seed}/{kind}").random() < 0.5
+        asked.setdefault(number, []).append((text, answer, "yes" if there == right else "no"))
     for number, (drawn, caption) in enumerate(zip(pictures, said, strict=True)):
         told = [("said", extract_answer(caption, ""))] if caption.strip() else []
-        told += [("answer", extract_answer(a, q)) for q, a in asked.get(number, []) if a.strip()]
-        for kind in ("", *KINDS):
+        told += [("answer", extract_answer(a, q)) for q, a, _ in asked.get(number, []) if a.strip()]
+        told += [("heard", extract_answer(a, q)) for q, _, a in asked.get(number, [])]
+        for kind in ("", *KINDS, "text"):
             if draft := injected(kind, STREAM)(drawn):
                 told.append((kind, extract_answer(draft, "")))
         yield drawn, str(drawn.scene.seed), told
@@ -122,8 +128,8 @@ def fit(rows: Sequence[Row], base: Reliability, told: dict[str, Any]) -> Reliabi
             "reliability": fitting.reliability_bins(p, y), "risk_coverage": fitting.risk_coverage(p, y),
         }  # fmt: skip
         parts = {
-            "existence": [r.polarity and r.source != "answer" for r in own],
-            "answer": [r.polarity and r.source == "answer" for r in own],
+            "existence": [r.polarity and r.source not in ("answer", "heard") for r in own],
+            "answer": [r.polarity and r.source in ("answer", "heard") for r in own],
             "denied": [not r.polarity for r in own],
         } if kind == "existence" else {kind: [True] * len(own)}  # fmt: skip
         for name, chosen in parts.items():
@@ -179,7 +185,7 @@ def main() -> None:
     told = {
         "what": "drawn scenes seen by pack scenes: existence, counts, colours, relations, texts",
         "fitted_on": f"{given.pictures} scenes of the validation split, stream {given.stream}: the starter's captions and answers, "
-        "captions that hold, and captions with one claim made false",
+        "answers by others, captions that hold, and captions with one claim made false",
         "command": f"python -m sightline.agent.verification.calibrate_scenes --pictures {given.pictures}",
         "weights": {role: engine.models.weights(role)[:12] for role in ("detector", "mllm")},
         "features": {k: list(v) for k, v in FEATURES.items()}, "ridge": RIDGE, "allowed_loss": LOST, "prior": PRIOR,

@@ -38,6 +38,7 @@ class Verdict:
     why: str = ""
     instead: str = ""
     because: str = ""  # id of the claim that this one falls with
+    strike: bool = False  # the thing itself is one more than there are: its mention goes, not the word alone
     observed: str = ""  # the kind of observation that decided, as calibration counts them
     features: dict[str, float] = field(default_factory=dict)  # what a fitted model of its kind looked at
 

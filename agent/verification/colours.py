@@ -22,6 +22,8 @@ def judge(case: Case, claim: Claim) -> Verdict:
     entity = case.found.entities[claim.refs[0]]
     regions = case.regions(entity.id)
     wanted = color_word(claim.value)
+    if entity.denied:
+        return Verdict(claim.id, "unverifiable", 0.5, why=f"it says which {entity.name} is denied")
     if claim.aspect != "color" or (regions and wanted not in COLOR_NAMES):
         return case.by_question(claim, regions)
     if not regions:
@@ -42,19 +44,21 @@ def judge(case: Case, claim: Claim) -> Verdict:
         chance = worth[seen[best.id]]
     said = chance if claim.polarity else 1 - chance
     label = case.reliability.threshold("attribute").label(said)
-    instead = ""
+    instead, strike = "", False
     if label == "contradicted":
-        free, _ = shared_out(case, entity)
+        free, lack = shared_out(case, entity)
         named = [c for r in (free if siblings else regions) if (c := case.color(r))]
         instead = max(sorted(set(named)), key=named.count) if named else ""
         if siblings and not instead:
-            label = "unverifiable"  # which of several things is meant cannot be told
+            # every one that is seen is another of the text's: this one is one too many; else it cannot be told which is meant
+            strike = lack > 0 and claim.polarity and not entity.plural
+            label = label if strike else "unverifiable"
         if instead in several or not claim.polarity:
             instead = ""
     main = case.color(best)
     return Verdict(
         claim.id, label, said, regions, f"its colour is {main or 'of many'}", instead, observed=f"color.{seen[best.id]}",
-        features=found,
+        features=found, strike=strike,
     )  # fmt: skip
 
 
@@ -69,6 +73,8 @@ def features(case: Case, entity: Entity, best: Region, observed: str, wanted: st
         "lack": other * float(lack > 0),
         "faint": other * float(any(case.color(r) == wanted for r in case.faint(entity.id))),
         "spare": other * float(any(case.color(r) == wanted for r in case.spare)),
+        "doubt": other * float(any(case.color(r) == wanted for r in case.doubtful)),
+        "pixels": other * dict(color_shares(case.evidence.image, best)).get(wanted, 0.0),
     }
 
 

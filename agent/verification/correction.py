@@ -112,11 +112,13 @@ class _Editor:
         for claim in wrong:
             if claim.kind == "existence" and claim.polarity and not self.verdicts[claim.id].instead:
                 gone[claim.refs[0]] = claim.id
+            elif self.verdicts[claim.id].strike:
+                gone.setdefault(claim.refs[0], claim.id)
         if gone:
             Removal(self.found, gone, self.draft).run()
         for claim in wrong:
             verdict = self.verdicts[claim.id]
-            if verdict.because and verdict.because in gone.values():
+            if (verdict.because and verdict.because in gone.values()) or verdict.strike:
                 continue
             if claim.kind == "existence" and claim.polarity and verdict.instead:
                 self._rename(claim, verdict.instead)

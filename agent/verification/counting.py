@@ -12,7 +12,7 @@ from ...tools.color import COLOR_NAMES
 from ...tools.values import Region, Regions
 from .case import FLOOR, Case, Verdict, log_score
 from .claims import Claim, Entity
-from .evidence import Look, distinct
+from .evidence import Look, apart, distinct
 from .reliability import posterior
 
 LEAST_SURE = 0.5  # of a count, to be put in the place of another
@@ -23,23 +23,30 @@ def judge(case: Case, claim: Claim) -> Verdict:
     entity = case.found.entities[claim.refs[0]]
     covered = [look for look in case.looks(entity.id) if look.covered]
     number = int(claim.value.rstrip("+"))
-    regions = described(case, entity, case.regions(entity.id))
+    standing = {r.id for r in case.regions(entity.id)}
+    shown = apart(distinct((*case.regions(entity.id), *case.faint(entity.id))))
+    every, dim = Regions(r for r in shown if r.id in standing), Regions(r for r in shown if r.id not in standing)
+    regions = described(case, entity, every)
     if not covered or regions is None:
         return Verdict(claim.id, "unverifiable", 0.5, why=f"nothing counts {entity.name!r} as described")
-    faint = described(case, entity, case.faint(entity.id)) or Regions()
-    every = case.regions(entity.id)
+    faint = described(case, entity, dim) or Regions()
     if not case.colors_of(entity.id) and abs(len(every) - number) < abs(len(regions) - number):
-        regions, faint = every, case.faint(entity.id)  # "three cups, one of them red" counts the red one too
+        regions, faint = every, dim  # "three cups, one of them red" counts the red one too
     scores = [r.score for r in distinct((*regions, *faint))]
-    seen = features(scores, number, claim.value.endswith("+"))
+    wanted = case.colors_of(entity.id)
+    # what lacks of a number may be what stands in a place that has no name
+    doubtful = any(not wanted or case.color(r) in wanted for r in case.doubtful)
+    seen = features(scores, number, claim.value.endswith("+"), doubtful)
     if "count" in case.reliability.models:
         return _by_scores(case, claim, regions, scores, seen)
     look = max(covered, key=lambda one: one.score)
     return replace(_by_posterior(case, claim, look, regions, number), features=seen)
 
 
-def features(scores: list[float], number: int, least: bool = False) -> dict[str, float]:
-    """Of a number of things, from the scores of their candidates, the best first."""
+def features(
+    scores: list[float], number: int, least: bool = False, doubtful: bool = False
+) -> dict[str, float]:
+    """Of a number of things, from the scores of their candidates, the best first; `doubtful`: whether one may lie unnamed."""
     ranked = [1.0, *scores, FLOOR, *[FLOOR] * number]
     last, more = ranked[number], FLOOR if least else ranked[number + 1]
     return {
@@ -47,6 +54,7 @@ def features(scores: list[float], number: int, least: bool = False) -> dict[str,
         "more": log_score(more),
         "gap": log_score(last) - log_score(more),
         "many": float(number > 3),
+        "doubt": float(doubtful) * log_score(last) / log_score(0.0),
     }
 
 
@@ -56,7 +64,7 @@ def _by_scores(
     number = int(claim.value.rstrip("+"))
     chance = case.reliability.modelled("count", seen)
     others = {
-        m: case.reliability.modelled("count", features(scores, m))
+        m: case.reliability.modelled("count", features(scores, m, False, bool(seen["doubt"])))
         for m in range(1, len(scores) + 1)
         if m != number
     }

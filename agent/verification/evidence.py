@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
+
 from ...errors import SightlineError
 from ...programs.engine import Engine
 from ...programs.parser import parse
@@ -29,6 +31,8 @@ from .claims import Claim, Entity, Extraction
 SAME_IOU = 0.6  # boxes of one kind that overlap so are one thing seen twice
 SAME_INSIDE = 0.92  # part of the smaller box within the larger, where both are of one size
 SIZE_RATIO = 0.6  # of the areas of two boxes of one size
+STRADDLED = 0.85  # part of a box that better ones cover together, from which it is no thing of its own
+_GRID = 16  # points across a box by which that part is told
 MOST_QUESTIONS = 24  # of one response
 MOST_DEPTHS = 4  # things of one name whose depth is looked at
 PLANS = 1000  # the plans of evidence are numbered from here in a trace, behind any of the answer's own
@@ -353,6 +357,29 @@ def distinct(regions: Iterable[Region]) -> Regions:
         ):
             kept.append(region)
     return Regions(kept)
+
+
+def apart(regions: Iterable[Region]) -> Regions:
+    """Things of one kind without those that only straddle others: a box that two better ones cover together is none more.
+
+    Of blocks that stand on each other a detector likes to see one more, half the upper and half the lower one.
+    """
+    kept: list[Region] = []
+    for region in sorted(regions, key=lambda r: -r.score):
+        over = [other.box for other in kept if intersection(region.box, other.box) > 0]
+        if len(over) < 2 or _covered(region.box, over) < STRADDLED:
+            kept.append(region)
+    return Regions(kept)
+
+
+def _covered(box: Sequence[float], others: Sequence[Sequence[float]]) -> float:
+    """The part of a box that lies in others, on a grid of points."""
+    steps = (np.arange(_GRID) + 0.5) / _GRID
+    x, y = box[0] + steps * (box[2] - box[0]), box[1] + steps * (box[3] - box[1])
+    inside = np.zeros((_GRID, _GRID), bool)
+    for x1, y1, x2, y2 in others:
+        inside |= np.outer((y >= y1) & (y <= y2), (x >= x1) & (x <= x2))
+    return float(inside.mean())
 
 
 def _one_place(a: Region, b: Region) -> bool:

@@ -14,6 +14,7 @@ from ...tools.values import Regions
 from . import lexical
 from .case import Case, Verdict, class_of, log_score, logit
 from .claims import Claim, Entity
+from .counting import described
 from .evidence import Look
 from .reliability import combine
 
@@ -56,6 +57,8 @@ def features(case: Case, claim: Claim) -> dict[str, float]:
     # a model that looks with the detector's eyes makes up what these did not see; anyone else may have seen it
     told["own.unseen"] = unseen * float(case.speaker == "mllm")
     told["answer.unseen"] = unseen * float(case.asked)
+    # a model that loses its thread names what is not there over and over
+    told["again"] = unseen * math.log(max(1, sum(e.name == entity.name for e in case.found.entities)))
     told["spare"] = unseen * float(min(2, len(spare)))
     told["spare.color"] = unseen * float(bool(wanted) and any(case.color(r) in wanted for r in spare))
     told["spare.alike"] = unseen * float(any(lexical.alike(entity.name, r.label) for r in spare))
@@ -91,8 +94,11 @@ def judge(case: Case, claim: Claim) -> Verdict:
     label = case.reliability.threshold(kind).label(said)
     if label == "contradicted" and claim.polarity and not asked and not _may_be_absent(case, looks):
         label = "unverifiable"
-    if label == "contradicted" and not claim.polarity and not _is_shown(seen, regions):
-        label = "unverifiable"  # likely wrong, but a denial falls only to something that was seen
+    if label == "contradicted" and not claim.polarity:
+        fitting = described(case, entity, regions)  # "no red car" is not wrong because of a blue one
+        if not _is_shown(seen, regions) or (regions and not fitting):
+            label = "unverifiable"  # likely wrong, but a denial falls only to something that was seen
+        regions = fitting or regions
     if label == "supported" and claim.polarity and not any(look.score > 0 for look in looks) and not asked:
         label = "unverifiable"  # likely, but nobody saw it
     if claim.polarity and label == "contradicted":

@@ -235,7 +235,12 @@ def kind_of(name: str, other: str) -> bool:
 
 @lru_cache(maxsize=65536)
 def alike(name: str, other: str) -> bool:
-    """Whether two things are of one close kind, so that one may be taken for the other: a dog and a wolf, a bowl and a cup."""
+    """Whether two things are of one close kind, so that one may be taken for the other: a dog and a wolf, a bowl and a cup.
+
+    A bicycle and a backpack are none, although a wheeled vehicle is a container to the lexicon.
+    """
+    if hypernym(canonical(name)) != hypernym(canonical(other)):
+        return False
     a, b = _things(lemma(canonical(name)), 2), _things(lemma(canonical(other)), 2)
     wider = _tables().wider
     for one in a:

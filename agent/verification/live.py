@@ -18,6 +18,7 @@ from ...mllm.evaluation.hallucination import pope as pope_protocol
 from ...mllm.scenes import vocabulary
 from ...programs.engine import Engine
 from ...tools.models import Models
+from ...tools.names import matched
 from .scene_truth import Drawn
 from .shown import SCENES, Collection, collection, kinds_of, of_scenes
 from .verify import Verification, verify
@@ -102,7 +103,8 @@ def captions(
 ) -> dict[str, Any]:
     """The pack's MLLM describes held-out scenes, or a folder, scored by CHAIR; with `check` each caption is verified.
 
-    The table of synonyms holds the kinds' own names alone. `blind` scores the same captions against the next picture.
+    The table of synonyms holds the kinds' own names, and the scenes world's for them ("television" for a tv, "duck" for a bird).
+    `blind` scores the same captions against the next picture.
     """
     about = collection(on, pictures, seed)
     started = time.perf_counter()
@@ -117,7 +119,7 @@ def captions(
         ]
         told = [r.text for r in results]
     cost = _cost(results, len(about.shown), started)
-    table = chair.Synonyms(", ".join(dict.fromkeys((name, name.lower()))) for name in about.names)
+    table = chair.Synonyms(", ".join(_called(name)) for name in about.names)
     next_ones = (*about.shown[1:], *about.shown[:1])
     found, blind = (
         chair.summarise(
@@ -127,6 +129,13 @@ def captions(
     )
     facts = {"on": about.name, "verified": check, "seed": seed}
     return found | cost | {"blind": {key: blind[key] for key in ("chair_s", "chair_i", "recall")}} | facts
+
+
+def _called(name: str) -> list[str]:
+    """A kind's name, and what the scenes world calls it."""
+    meaning = matched(name, tuple(vocabulary.KINDS))
+    others = meaning.classes if meaning.relation in ("same", "kinds") and name not in vocabulary.KINDS else ()
+    return list(dict.fromkeys((name, name.lower(), *others)))
 
 
 def _cost(results: Sequence[Verification], responses: int, started: float) -> dict[str, float]:

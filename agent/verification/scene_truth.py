@@ -160,6 +160,9 @@ def corrupted(caption: str, found: Extraction, scene: Scene, kind: str, rng: Ran
             turns = {"left": "right", "right": "left", "above": "below", "below": "above"}
             word = next((w for w in turns if w in caption[low:high].split()), None)
             new = caption[low:high].replace(word, turns[word]) if word else None
+        elif kind == "text":
+            others = [w for w in vocabulary.SIGN_WORDS if w.casefold() != claim.value.casefold()]
+            new = caption[low:high].replace(claim.value, rng.choice(others))
         if new is not None:
             return caption[:low] + new + caption[high:]
     return None

@@ -100,6 +100,7 @@ _BUILTIN = (
          _OPENCV),
     _own("starter-classifier", "starter_classifier:StarterClassifier", "classifier", "folder", "torch"),
     _own("starter-mllm", "starter_mllm:StarterModel", "mllm", "folder", "torch"),
+    _own("starter-mllm-photos", "told_photos:StarterOnPhotos", "mllm", "folder", "torch", "ultralytics"),
     _own("starter-perception", "starter_perception:StarterDetector", "detector", "folder", "torch"),
     _own("starter-open", "starter_perception:StarterOpen", "open_vocabulary", "folder", "torch"),
     _own("starter-reader", "starter_perception:StarterReader", "ocr", "folder", "torch"),

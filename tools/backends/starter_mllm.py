@@ -55,11 +55,14 @@ class StarterModel:
     def _look(self, images: Sequence[Image]) -> list[Any]:
         new = {image.hash: image for image in images if image.hash not in self._seen}
         if new:
-            found = self._answerer.look([image.pixels for image in new.values()])
-            self._seen.update(zip(new, found, strict=True))
+            self._seen.update(zip(new, self._encode(list(new.values())), strict=True))
         for image in images:
             self._seen.move_to_end(image.hash)
         seen = [self._seen[image.hash] for image in images]
         while len(self._seen) > _KEPT:
             self._seen.popitem(last=False)
         return seen
+
+    def _encode(self, images: Sequence[Image]) -> list[Any]:
+        """Each picture as the language model takes it."""
+        return list(self._answerer.look([image.pixels for image in images]))
