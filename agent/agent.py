@@ -6,11 +6,11 @@ import asyncio
 import threading
 import traceback
 from collections.abc import AsyncIterator, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError, SightlineError
 from ..mllm.cutoff import Cutoff, cutting_off, held
@@ -29,10 +29,11 @@ from .controllers.starter_requests import points_at_something
 from .direct import run_direct
 from .endings import falls_of, known_so_far, spoken_of, thoughts_of
 from .errors import LimitReached
-from .events import Event, Recorder, Sink
+from .events import Event, Recorder
 from .follow_up import standalone
 from .ladder import Rung, climb
 from .outcome import Outcome
+from .parts import Traces, make_controller, traces_in
 from .program_mode import run_program
 from .quarantine import veiled, worded
 from .reading import readable
@@ -43,18 +44,6 @@ from .toolbox import Toolbox
 
 if TYPE_CHECKING:
     from .verification.verify import Verification
-
-
-class KeptTrace(Sink, Protocol):
-    """A sink that puts a trace away; `close` is called once its answer is there, or failed."""
-
-    def close(self) -> None: ...
-
-
-class Traces(Protocol):
-    """Where traces are kept (`agent/tracing`)."""
-
-    def open(self, trace: str) -> KeptTrace: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +98,7 @@ class Agent:
         self.controller = make_controller(controller, self.engine.registry)
         if not models.has("controller"):  # LIST and ASK ask the same language model
             models.bind("controller", self.controller, weights=f"controller {self.controller.name}")
-        self.traces = _traces(traces)
+        self.traces = traces_in(traces)
         self.sessions = Sessions()
         self.style = style or Style()
         self.limits = limits or Limits()
@@ -176,11 +165,12 @@ class Agent:
         """The events of an answer as they happen, and the Answer at the end. Closing the iterator stops the work."""
         call = self._call(pictures, question, at, mode, **_complete(options))
         channel = Channel()
-        future = self._pool.submit(self._into, call, channel)
+        future = self._pool.submit(self._answer, call, (channel,), channel.stopped)
+        future.add_done_callback(channel.over)
         try:
             while (item := channel.items.get()) is not None:
                 yield item
-            yield future.result()
+            yield _came_of(future)
         finally:
             channel.stopped.set()
 
@@ -192,11 +182,12 @@ class Agent:
         loop = asyncio.get_running_loop()
         items: asyncio.Queue[Event | None] = asyncio.Queue()
         channel = Channel(lambda item: loop.call_soon_threadsafe(items.put_nowait, item))
-        future = loop.run_in_executor(self._pool, self._into, call, channel)
+        future = self._pool.submit(self._answer, call, (channel,), channel.stopped)
+        future.add_done_callback(channel.over)
         try:
             while (item := await items.get()) is not None:
                 yield item
-            yield await future
+            yield _came_of(future)
         finally:
             channel.stopped.set()
 
@@ -205,7 +196,7 @@ class Agent:
         self.sessions.forget(session)
 
     def close(self) -> None:
-        """Wait for the questions at work and let the threads go."""
+        """Wait for the questions at work and let the threads go; those that still wait their turn are cancelled."""
         self._pool.shutdown(cancel_futures=True)
 
     def __enter__(self) -> Agent:
@@ -226,12 +217,6 @@ class Agent:
             pictures, question_of(question), at, mode_of(mode), verify, style or self.style, limits or self.limits,
             session, fall_back, decomposition or Decomposition(), new_trace_id(),
         )  # fmt: skip
-
-    def _into(self, call: _Call, channel: Channel) -> Answer:
-        try:
-            return self._answer(call, (channel,), channel.stopped)
-        finally:
-            channel.end()
 
     def _answer(
         self, call: _Call, sinks: tuple[Channel, ...], stopped: threading.Event | None = None
@@ -390,6 +375,13 @@ class Agent:
         return models.has("mllm") or models.spec("mllm") is not None
 
 
+def _came_of(future: Future[Answer]) -> Answer:
+    """The answer of a question that is over; LimitReached where the agent was closed before its turn came."""
+    if future.cancelled():
+        raise LimitReached("the agent was closed before this question's turn came; ask one that is open")
+    return future.result()
+
+
 def _complete(options: dict[str, Any]) -> dict[str, Any]:
     """The keyword options of `ask` with their defaults; TypeError for one that `ask` does not have."""
     known: dict[str, Any] = {
@@ -404,31 +396,6 @@ def _complete(options: dict[str, Any]) -> dict[str, Any]:
     if unknown:
         raise TypeError(f"ask() has no option {sorted(unknown)[0]!r}")
     return known | options
-
-
-def make_controller(
-    given: str | Controller, registry: Registry, weights: str | Path | None = None
-) -> Controller:
-    """A controller by name; `weights` is another starter's folder.
-
-    Raises:
-        InputError: there is no such controller, or what it needs is not there.
-    """
-    if given == "starter":
-        from .controllers.starter import StarterController
-
-        return StarterController(registry=registry, weights=weights)
-    from .controllers.named import controller
-
-    return controller(given, registry=registry) if isinstance(given, str) else controller(given)
-
-
-def _traces(given: str | Path | Traces | None) -> Traces | None:
-    if given is None or not isinstance(given, str | Path):
-        return given
-    from .tracing.store import TraceStore
-
-    return TraceStore(Path(given))
 
 
 _NOTHING_LEFT = "nothing is left of the answer: the picture contradicts all that it claimed"

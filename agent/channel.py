@@ -20,7 +20,15 @@ class Channel:
         self._deliver = deliver or self.items.put
 
     def receive(self, event: Event, pictures: Iterable[Image]) -> None:
-        self._deliver(event)
+        self._hand_on(event)
 
     def end(self) -> None:
-        self._deliver(None)
+        self._hand_on(None)
+
+    def over(self, _future: object) -> None:
+        """A future's callback: ends the stream also where the work was cancelled before it began."""
+        self.end()
+
+    def _hand_on(self, item: Event | None) -> None:
+        if not self.stopped.is_set():  # where nobody reads, the reader's event loop may be closed
+            self._deliver(item)

@@ -186,7 +186,8 @@ class _Work:
         known = [Fact(f.question.text, f.fact.found, f.fact.value) for f in self.findings]
         asked = self.controller.divide(request, veiled_facts(known), self.recorder)
         ids: dict[str, str] = {f.question.id: f.question.id for f in self.findings}
-        fresh = [q for q in asked if q.text not in self._texts]
+        once = {q.text: q for q in reversed(asked)}  # the first of those that ask the same
+        fresh = [q for q in asked if once[q.text] is q and q.text not in self._texts]
         for question in fresh:
             self._numbers += 1
             ids[question.id] = f"q{self._numbers}"

@@ -39,8 +39,9 @@ def standalone(question: str, last: Turn | None) -> str:
         what = _ARTICLE.sub("", (about["what"] or about["bare"] or "").strip())
         if what and not _VERB.search(what):
             return _swapped(last, thing, _ones(what, thing))
-    counted = _COUNTED.sub(f"how many {english_plural(thing)} ", _ones(text, thing))
-    filled = _IT.sub(f"the {thing}", _THEY.sub(f"the {english_plural(thing)}", counted), count=1)
+    several = english_plural(thing)
+    counted = _COUNTED.sub(lambda _: f"how many {several} ", _ones(text, thing))
+    filled = _IT.sub(lambda _: f"the {thing}", _THEY.sub(lambda _: f"the {several}", counted), count=1)
     filled = _AND.sub("", filled)
     if filled == text:
         return ""
@@ -63,11 +64,16 @@ def _swapped(last: Turn, thing: str, what: str) -> str:
         return ""  # it was spoken of already, so that it is not clear what takes its place
     for old, new in ((plural, _plural(what)), (thing, _singular(what))):
         if re.search(rf"\b{re.escape(old)}\b", asked, re.IGNORECASE):
-            swapped = re.sub(rf"\b{re.escape(old)}\b", new, asked, count=1, flags=re.IGNORECASE)
+            swapped = _replaced(old, new, asked)
             return re.sub(
                 r"\b[Aa]n?\b(?= " + re.escape(new) + r"\b)", "an" if new[0] in "aeiou" else "a", swapped
             )
     return ""
+
+
+def _replaced(old: str, new: str, text: str) -> str:
+    """The text with the first `old` replaced, by a function: a backslash that somebody typed refers to no group."""
+    return re.sub(rf"\b{re.escape(old)}\b", lambda _: new, text, count=1, flags=re.IGNORECASE)
 
 
 def _plural(name: str) -> str:
@@ -89,5 +95,5 @@ def _chinese(text: str, last: Turn, thing: str) -> str:
     if about is not None and name in asked:
         what = about["what"].strip()
         return asked.replace(name, f"{what}{name}" if what.endswith("的") else what, 1)
-    filled = re.sub(r"它们?", name, text, count=1)
+    filled = re.sub(r"它们?", lambda _: name, text, count=1)
     return filled if filled != text else ""

@@ -1,6 +1,6 @@
 """A detector through its back end, against the same network run bare: seconds a picture, and what the back end adds.
 
-    python -m benchmarks.detector --weights mllm/weights/starter/detector.pt --data ../shared/data --json
+    python -m benchmarks.detector --weights mllm/weights/starter/detector/weights.safetensors --data ../shared/data --json
 
 Bare is the network and its suppression on tensors that are ready; the back end also fits the pictures and makes regions of
 what is found. Both take the same 16 photographs at 640 pixels in the same order, in turns, and the medians are compared.
@@ -80,7 +80,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--weights", type=Path, required=True, help="an ultralytics .pt")
+    parser.add_argument(
+        "--weights", type=Path, required=True, help="an ultralytics .pt, or .safetensors of ours"
+    )
     parser.add_argument("--data", type=Path, required=True, help="the development data, with photos/")
     parser.add_argument("--size", type=int, default=640)
     parser.add_argument("--count", type=int, default=16)

@@ -157,9 +157,9 @@ def plan(
     """Turn a request into a checked program; no picture is needed."""
     import numpy as np
 
-    from ..agent.agent import make_controller
     from ..agent.asking import mark_of, question_of
     from ..agent.events import Recorder
+    from ..agent.parts import make_controller
     from ..agent.program_mode import make_plan
     from ..agent.records import Request
     from ..programs.engine import Engine

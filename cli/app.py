@@ -32,7 +32,7 @@ def start(
     ),
     root: Path | None = typer.Option(None, "--root", help="Folder below which the Batch tab may work."),
     traces: Path | None = typer.Option(
-        None, "--traces", help="Where traces are kept (default: beside the cache)."
+        None, "--traces", help="Where traces are kept (default: your data folder)."
     ),
     keep_days: float | None = typer.Option(
         None,

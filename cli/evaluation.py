@@ -18,7 +18,9 @@ _MODEL = typer.Option(
     "", "--model", help="Ask a model instead of reading predictions: starter, or mllm for that of --pack."
 )
 _PACK = typer.Option(
-    "", "--pack", help="With --model: which models (default: scenes; on photographs starter, its MLLM told of detections)."
+    "",
+    "--pack",
+    help="With --model: which models (default: scenes; on photographs starter, its MLLM told of detections).",
 )
 _PICTURES = typer.Option(100, "--pictures", help="With --model: how many pictures.")
 _ON = typer.Option(
@@ -163,7 +165,9 @@ def _models(model: str, pack: str, on: str) -> Any:
         raise InputError(f"--model is mllm (the one of --pack) or starter, not {model!r}")
     if model == "starter" and not pack and on != "scenes":
         weights = SHIPPED.parents[1] / "mllm" / "weights"
-        return Models.from_pack(overrides={"mllm": {"backend": "starter-mllm-photos", "weights": str(weights)}})
+        return Models.from_pack(
+            overrides={"mllm": {"backend": "starter-mllm-photos", "weights": str(weights)}}
+        )
     return Models.from_pack(pack or "scenes")
 
 

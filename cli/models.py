@@ -9,7 +9,7 @@ import typer
 
 from .console import JOB_FAILED, default_cache, print_json
 
-_PACK = typer.Argument("starter", help="Model pack: starter, standard, or a YAML file.")
+_PACK = typer.Argument("starter", help="Model pack: starter, scenes, standard, or a YAML file.")
 _MODELS = typer.Option(None, "--models", help="Folder that is searched first for weights files.")
 _JSON = typer.Option(False, "--json", help="Print one JSON object.")
 _CACHE = typer.Option(None, "--cache", help="Folder of the result cache (default: your cache folder).")

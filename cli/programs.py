@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..programs.results import JobResult, ProgramResult
     from ..programs.syntax import Program
 
-_PACK = typer.Option("starter", "--pack", help="Model pack: starter, standard, or a YAML file.")
+_PACK = typer.Option("starter", "--pack", help="Model pack: starter, scenes, standard, or a YAML file.")
 _MODELS = typer.Option(None, "--models", help="Folder that is searched first for weights files.")
 _JSON = typer.Option(False, "--json", help="Print one JSON object.")
 _SET = typer.Option([], "--set", help="NAME=value: a setting of the program; may be repeated.")

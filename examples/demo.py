@@ -35,16 +35,17 @@ QUESTIONS: tuple[tuple[str, object], ...] = (("How many dogs are there?", 2), ("
 RUNS: tuple[tuple[str, tuple[str, ...], dict[str, str]], ...] = (
     ("highlight_word", ("page.png",), {"WORD": "markers"}),
     ("redact_faces", ("astronaut.jpg",), {}),
+    ("count", ("zidane.jpg",), {"OBJECT": "person"}),
 )
 PLANNED = ("redact_faces", "count_faces", "redact_faces_and_text")  # three programs, one plan
 
-NEXT = """What to try next
+NEXT = """What to try next (first: source .venv/bin/activate)
   sightline ask examples/scene.png "What color is the umbrella?" --pack scenes
-  sightline ask YOUR_PHOTO.jpg "How many people are there?"
+  sightline ask YOUR_PHOTO.jpg "How many people are in the picture?"
   sightline programs                      all programs of the library, with an example call each
   sightline run tag_text examples/bus.jpg --out tagged
   sightline batch read_text YOUR_FOLDER --out texts
-  sightline models list standard          the pack with a detector: what it needs, and what is on disk
+  sightline models list standard          the pack with larger models: what it needs, and what is on disk
   sightline doctor                        what works on this machine"""
 
 

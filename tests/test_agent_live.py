@@ -17,6 +17,7 @@ from sightline.agent.agent import Agent
 from sightline.agent.controllers.base import Fact
 from sightline.agent.controllers.named import controller
 from sightline.agent.endings import known_so_far
+from sightline.agent.errors import LimitReached
 from sightline.agent.events import Event
 from sightline.agent.outcome import Outcome
 from sightline.agent.records import Answer, Limits, Style
@@ -219,6 +220,44 @@ def test_cancelling_an_awaited_question_stops_its_work() -> None:
             await task
 
     assert _stopped(agent, at_work, lambda: asyncio.run(run())) < MOST
+
+
+@pytest.mark.parametrize("face", ["stream", "astream"])
+def test_closing_an_agent_ends_the_streams_that_wait_their_turn(face: str) -> None:
+    at_work, go = threading.Event(), threading.Event()
+
+    def work() -> str:
+        at_work.set()
+        go.wait(30)
+        return "resting"
+
+    agent = Agent(ScriptedController({"q?": LOOK}), looking(work), workers=1)
+    first = threading.Thread(target=lambda: list(agent.stream(picture(), "q?", verify=False)), daemon=True)
+    first.start()
+    assert at_work.wait(30)
+    told: list[Any] = []
+
+    async def read() -> None:
+        async for item in agent.astream(picture(), "q?"):
+            told.append(item)
+
+    def waiting() -> None:
+        try:
+            told.extend(agent.stream(picture(), "q?")) if face == "stream" else asyncio.run(read())
+        except LimitReached as error:
+            told.append(error)
+
+    second = threading.Thread(target=waiting, daemon=True)
+    second.start()
+    while agent._pool._work_queue.qsize() == 0:
+        time.sleep(0.01)
+    closing = threading.Thread(target=agent.close, daemon=True)
+    closing.start()
+    second.join(10)
+    go.set()
+    closing.join(30)
+    (error,) = told
+    assert "closed before this question's turn" in str(error)
 
 
 def test_a_lock_that_another_holds_is_not_waited_for_beyond_the_limit() -> None:

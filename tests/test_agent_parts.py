@@ -320,6 +320,7 @@ def test_the_thing_at_a_mark_is_named_before_planning() -> None:
         ("Are the dogs red?", "how many are there in total?", "how many dogs are there in total?"),
         ("Is there a dog?", "and an owl?", "Is there an owl?"),
         ("How many dogs are there?", "Is there a bus?", ""),
+        ("How many dogs are there?", r"what about the \d cats?", r"How many \d cats are there?"),
         ("有几只狗？", "那猫呢？", "有几只猫？"),
         ("有几只狗？", "红色的呢？", "有几只红色的狗？"),
         ("有几只狗？", "它们是什么颜色？", "狗是什么颜色？"),

@@ -92,7 +92,11 @@ def test_two_pictures_of_one_name_do_not_overwrite_each_other(place: Path) -> No
         (["run", "color.vp", "two.png", "--set", "COLOUR=red"], 2, ["COLOUR", "SIDE"]),
         (["run", "color.vp", "two.png", "--set", "SIDE"], 2, ["NAME=value"]),
         (["run", "color.vp", "two.png", "--pack", "stnadard"], 2, ["stnadard", "standard"]),
-        (["run", "count", "two.png"], 1, ["LOC", "detector", "--pack standard"]),
+        (
+            ["run", "count", "two.png", "--set", "OBJECT=toaster"],
+            1,
+            ["LOC", "toaster", "detector", "--pack standard"],
+        ),
         (["run", "edit.vp", "two.png", "--out", "."], 2, ["the pictures themselves", "--out"]),
         (["run", "edit.vp", "two.png", "--out", "color.vp"], 2, ["color.vp", "--out"]),
         (["run", "edit.vp", "two.png", "--out", "o", "--cache", "color.vp"], 2, ["color.vp", "--cache"]),

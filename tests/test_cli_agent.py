@@ -93,7 +93,7 @@ def test_ask_fails_with_exit_code_1(photo: Path) -> None:
 
 def test_plan_prints_a_checked_program(monkeypatch: pytest.MonkeyPatch) -> None:
     controller = ScriptedController({"How many dogs?": ["BOX0=LOC()", COUNT.format("dog")]})
-    monkeypatch.setattr(agent_module, "make_controller", lambda *_: controller)
+    monkeypatch.setattr("sightline.agent.parts.make_controller", lambda *_: controller)
     shown = CliRunner().invoke(app, ["plan", "How many dogs?"])
     assert shown.output == COUNT.format("dog")
     data = json.loads(CliRunner().invoke(app, ["plan", "How many dogs?", "--json"]).output)

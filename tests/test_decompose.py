@@ -48,6 +48,14 @@ def decompose(desk: Desk, *script: str, **options: Any) -> tuple[Outcome, Script
 TWO = asks({"text": "How many dogs are there?"}, {"text": "How many cats are there?"})
 
 
+def test_a_question_that_a_reply_holds_twice_is_asked_once() -> None:
+    desk = Desk("How many dogs are there?")
+    twice = asks({"text": "How many dogs are there?"}, {"text": "How many dogs are there?"})
+    outcome, _ = decompose(desk, twice, count("dog"), ENOUGH, "2")
+    assert (outcome.status, outcome.text) == ("done", "2")
+    assert [e["id"] for e in desk.events("question")] == ["q1"]
+
+
 def test_a_tree_answers_a_round_together_and_concludes() -> None:
     desk = Desk("Are there more dogs than cats?")
     outcome, model = decompose(desk, TWO, count("dog"), count("cat"), ENOUGH, "yes")

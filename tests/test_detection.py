@@ -186,6 +186,9 @@ def test_folders_in_cocos_form_and_what_is_not_one(tmp_path: Path) -> None:
         ("output: x\nloop: {stepz: 3}", "loop has no option 'stepz'"),
         ("output: x\ndata: films", "data is scenes or photos"),
         ("output: x\ndata: photos", "needs `photos`"),
+        ("output: x\ndistil: 2.0", "needs `teacher`"),
+        ("output: x\ndistil: -1\nteacher: t.pt", "weight of 0 or more"),
+        ("output: x\ndistil: much", "distil should be a float"),
         ("output: [x", "not YAML"),
         ("- a", "keys and values"),
     ],
@@ -328,6 +331,127 @@ def _network(classes: int):
     from sightline.tools.detection.network import build
 
     return build([f"kind {i}" for i in range(classes)], "yolo11n.yaml", 96, 1)
+
+
+def told_net(classes: list[str], shape: str, seed: int):
+    from sightline.tools.detection.network import build
+
+    return build(classes, shape, 64, seed)
+
+
+@pytest.fixture
+def teacher(tmp_path: Path) -> Path:
+    from sightline.tools.detection.network import save_weights
+
+    path = tmp_path / "teacher.safetensors"
+    save_weights(told_net(["dog", "sofa", "owl"], "yolov8n.yaml", 2).eval(), path, "yolov8n.yaml", {})
+    return path
+
+
+def test_a_teacher_is_followed_in_the_classes_that_it_knows(teacher: Path) -> None:
+    import torch
+
+    from sightline.tools.detection.distil import Distillation
+
+    torch.manual_seed(0)
+    classes = ["couch", "cat", "dog"]  # the teacher calls the first a sofa, and knows no cat
+    student = told_net(classes, "yolov8n.yaml", 1).train()
+    loss = Distillation(student, classes, teacher, torch.float32)
+    pixels = torch.rand(2, 3, 64, 64)
+    output = {k: v.detach().requires_grad_() for k, v in student(pixels).items() if k in ("scores", "boxes")}
+    total, parts = loss(output, pixels)
+    total.backward()
+    slope = output["scores"].grad.abs().sum(dim=(0, 2))
+    assert slope[0] > 0 and slope[1] == 0 and slope[2] > 0 and output["boxes"].grad.abs().sum() > 0
+    assert set(parts) == {"distil_cls", "distil_box"} and all(v >= 0 for v in parts.values())
+    again, _ = loss({k: v.detach() for k, v in output.items()}, pixels)
+    assert float(again) == pytest.approx(float(total.detach()), rel=1e-5)
+    # the teacher itself has no boxes to learn, and no other scores would do better
+    with torch.no_grad():
+        own = loss._net(pixels.clone())[1]
+    same = {"scores": own["scores"].float()[:, [1, 2, 0]].clone(), "boxes": own["boxes"].float().clone()}
+    least, parts = loss(same, pixels)
+    assert parts["distil_box"] == pytest.approx(0, abs=1e-4)
+    worse, _ = loss({**same, "scores": same["scores"] + 1}, pixels)
+    assert float(worse) > float(least)
+
+
+def test_a_teacher_that_does_not_fit_is_refused(teacher: Path) -> None:
+    import torch
+
+    from sightline.tools.detection.distil import Distillation
+
+    with pytest.raises(InputError, match="knows none of the classes"):
+        Distillation(told_net(["cat"], "yolov8n.yaml", 1), ["cat"], teacher, torch.float32)
+    with pytest.raises(InputError, match="other strides"):
+        Distillation(told_net(["dog"], "yolov8n-p2.yaml", 1), ["dog"], teacher, torch.float32)
+
+
+def test_distilling_counts_in_the_loss_of_a_step(tmp_path: Path, teacher: Path) -> None:
+    import torch
+
+    from sightline.tools.detection.distil import Distillation
+    from sightline.tools.detection.network import Averaged
+    from sightline.tools.detection.photos import PhotoStage, read_sets
+
+    photo_set(tmp_path / "sets", "one", ["dog"])
+    photos = read_sets(tmp_path / "sets", ["dog"])
+    sums = []
+    for weight in (0.0, 2.0):
+        model = Averaged(told_net(["dog"], "yolov8n.yaml", 1), 0.5)
+        taught = Distillation(model.net, ["dog"], teacher, torch.float32)
+        stage = PhotoStage(model, photos, 1, 1, 4, [64], 100, photos[:1], taught, weight)
+        ((loss, parts),) = stage.losses(stage.batch(0))
+        sums.append(float(loss.detach()))
+        assert {"box_loss", "cls_loss", "dfl_loss", "distil_cls", "distil_box"} == set(parts)
+    assert sums[1] - sums[0] == pytest.approx(2 * (parts["distil_cls"] + parts["distil_box"]), rel=1e-3)
+
+
+def test_photographs_held_back_are_measured_with_what_people_labelled(tmp_path: Path) -> None:
+    for name in ("one", "two", "three", "four"):
+        photo_set(tmp_path / "sets", name, ["sofa"] if name == "four" else ["cat"])
+    config = tmp_path / "c.yaml"
+    config.write_text(f"output: o\ndata: photos\nphotos: {tmp_path / 'sets'}\nclasses: [couch, cat]\n")
+    held = pictures_module.held_back(
+        config
+    )  # of 24 photographs the twentieth, in the order of the folders' names
+    assert len(held.images) == 1 and held.classes == ("couch", "cat")
+    assert held.truths[0].open in (frozenset({0}), frozenset({1}))
+    config.write_text("output: o\n")
+    with pytest.raises(InputError, match="trains on scenes"):
+        pictures_module.held_back(config)
+
+
+def test_trends_are_read_off_runs_and_reports(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from sightline.tools.detection.trend import main, power_law
+
+    seen = [1000.0 * i for i in range(1, 12)]
+    c, a, b = power_law(seen, [0.5 - 4 * s**-0.5 for s in seen])
+    assert (c, a, b) == pytest.approx((0.5, 4, 0.5), rel=0.02)
+    classes = ["dog", "cat", "sheep", "bird", "cow", "horse"]
+    for i, name in enumerate(classes):
+        photo_set(tmp_path / "sets", f"{i} {name}", classes[: i + 1])
+    config = tmp_path / "c.yaml"
+    config.write_text(
+        f"output: o\ndata: photos\nbatch: 10\nphotos: {tmp_path / 'sets'}\nclasses: [{', '.join(classes)}]\n"
+        "loop: {steps: 1000, cooldown: 100}\n"
+    )
+    rows = [{"step": s, "probe": {"map50": 0.3 - 2 * (10 * s) ** -0.5}} for s in range(100, 1001, 100)]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    figures = {"kinds": {name: {"n": 9, "ap50": 0.6 - 0.1 * i} for i, name in enumerate(classes)}}
+    (tmp_path / "figures.json").write_text(json.dumps(figures))
+    given = ["--run", str(tmp_path), "--config", str(config)]
+    assert main([*given, "--figures", str(tmp_path / "figures.json")]) == 0
+    time, boxes = map(json.loads, capsys.readouterr().out.splitlines())
+    assert time["photographs seen"] == 9000 and time["probes"] == 9 and time["end seen"] == 10000
+    assert time["at 1 x"] < time["at 2 x"] < time["at 4 x"] <= time["ceiling"] == pytest.approx(0.3, abs=0.01)
+    assert (
+        boxes["classes"] == 6 and boxes["AP50 per doubling of boxes"] > 0 and boxes["ci"][0] <= boxes["ci"][1]
+    )
+    (tmp_path / "metrics.jsonl").write_text("{}")
+    assert main(given) == 2 and "0 probes" in capsys.readouterr().err
+    assert main(["--run", str(tmp_path / "none"), "--config", str(config)]) == 2
+    assert "no metrics.jsonl" in capsys.readouterr().err
 
 
 def test_the_scenes_pack_is_measured_by_one_command() -> None:

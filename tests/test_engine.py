@@ -1,123 +1,23 @@
-"""The engine: merging, laziness, batching, caching, isolation of faults, memory and observation."""
+"""The engine: merging, laziness, batching, isolation of faults, memory, observation and threads."""
 
 from __future__ import annotations
 
-import os
-import sqlite3
 import threading
-import time
 import weakref
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from engine_fakes import COUNTER, HELLO, jobs_for, picture, write
 
-from sightline.programs.cache import BlobMissing, ResultCache, patiently
 from sightline.programs.engine import PLANS_KEPT, Engine, Job, Policy
 from sightline.programs.recovery import let_go
 from sightline.programs.syntax import Program, ProgramError
 from sightline.tools.declaration import Column, tool
 from sightline.tools.models import Models
 from sightline.tools.registry import Registry, builtin_tools
-from sightline.tools.values import Image, Region, Regions
-
-
-class Counter:
-    """What the fake model was asked: one list of batch sizes per op."""
-
-    def __init__(self) -> None:
-        self.batches: list[int] = []
-        self.failing: set[str] = set()
-        self.memory = 10**9  # calls that fit at once
-        self.flaky = 0  # so many calls fail before one succeeds
-
-
-COUNTER = Counter()
-
-
-@tool(roles="mllm", batch=8, cost=10)
-def LOOK(image: Column[Image], word: Column[str], *, models: Any) -> Column[str]:
-    """Say the word and the picture's mean grey level.
-
-    Example: ANSWER0=LOOK(image=IMAGE,word='hello')
-    """
-    COUNTER.batches.append(len(image))
-    if len(image) > COUNTER.memory:
-        raise MemoryError
-    if COUNTER.flaky:
-        COUNTER.flaky -= 1
-        raise RuntimeError("the network went away")
-    if any(w in COUNTER.failing for w in word) and len(word) > 1:
-        raise RuntimeError("one of the batch is bad")
-    return [RuntimeError("bad word") if w in COUNTER.failing else f"{w} {i.pixels.mean():.0f}"  # type: ignore[misc]
-            for i, w in zip(image, word, strict=True)]  # fmt: skip
-
-
-@tool
-def BOXES_OF(image: Image, n: int = 3) -> Regions:
-    """Make n boxes in a row.
-
-    Example: BOX0=BOXES_OF(image=IMAGE,n=2)
-    """
-    return Regions(
-        Region((4.0 * i, 0, 4.0 * i + 4, 4), label=f"b{i}", picture=image.picture) for i in range(n)
-    )
-
-
-@tool(batch=5)
-def LABEL_OF(object: Column[Region]) -> Column[str]:
-    """The label of one region.
-
-    Example: ANSWER0=LABEL_OF(object=BOX0)
-    """
-    return [region.label for region in object]
-
-
-@tool
-def EXPLODE(image: Image) -> str:
-    """Fail in a way that nobody foresaw.
-
-    Example: ANSWER0=EXPLODE(image=IMAGE)
-    """
-    raise ZeroDivisionError("boom")
-
-
-@pytest.fixture
-def engine_parts(tmp_path: Path) -> Any:
-    COUNTER.__init__()  # type: ignore[misc]
-    control = [t for t in builtin_tools() if t.control or t.name in ("COUNT", "CROP")]
-    registry = Registry([*control, LOOK, BOXES_OF, LABEL_OF, EXPLODE])
-    models = Models.from_pack("starter")
-    models.bind("mllm", object(), weights="fake-1")
-
-    def make(cache: bool = False, **options: Any) -> Engine:
-        kept = ResultCache(tmp_path / "cache") if cache else None
-        return Engine(models, registry, kept, **options)
-
-    return make
-
-
-def picture(level: int, size: tuple[int, int] = (32, 24)) -> Image:
-    return Image.from_array(np.full((size[1], size[0], 3), level, dtype=np.uint8))
-
-
-def write(folder: Path, count: int) -> list[Path]:
-    folder.mkdir(exist_ok=True)
-    paths = []
-    for index in range(count):
-        path = folder / f"{index:03}.png"
-        picture(index % 250, (24 + index // 250, 24)).pil().save(path)
-        paths.append(path)
-    return paths
-
-
-def jobs_for(engine: Engine, text: str, images: list[Any]) -> list[Job]:
-    program = engine.check(text)
-    return [Job(index, (program,), {"IMAGE": image}) for index, image in enumerate(images)]
-
-
-HELLO = "A=LOOK(image=IMAGE,word='hello')\nR=RESULT(var=A)"
+from sightline.tools.values import Image
 
 
 def test_a_program_runs_and_reports_every_step(engine_parts: Any) -> None:
@@ -228,71 +128,6 @@ def test_retries_follow_the_policy(engine_parts: Any) -> None:
     assert engine.run(HELLO, {"IMAGE": picture(0)}).results[0].ok
 
 
-def test_a_second_run_computes_nothing_and_gives_the_same(engine_parts: Any, tmp_path: Path) -> None:
-    paths = write(tmp_path / "p", 5)
-    time.sleep(0.01)
-    first = engine_parts(cache=True)
-    before = {r.key: r.results[0].value for r in first.stream(jobs_for(first, HELLO, paths))}
-    COUNTER.batches.clear()
-    again = engine_parts(cache=True)
-    after = {r.key: r.results[0] for r in again.stream(jobs_for(again, HELLO, paths))}
-    assert COUNTER.batches == []
-    assert {k: r.value for k, r in after.items()} == before
-    assert all(r.steps[-1].status == "cached" for r in after.values())
-
-
-def test_other_weights_arguments_or_pixels_are_other_results(engine_parts: Any) -> None:
-    engine = engine_parts(cache=True)
-    engine.run(HELLO, {"IMAGE": picture(1)})
-    engine.run(HELLO, {"IMAGE": picture(2)})
-    engine.run(HELLO.replace("hello", "bye"), {"IMAGE": picture(1)})
-    assert COUNTER.batches == [1, 1, 1]
-    engine.run(HELLO, {"IMAGE": picture(1)})
-    assert COUNTER.batches == [1, 1, 1]
-    engine.models.bind("mllm", object(), weights="fake-2")
-    Engine(engine.models, engine.registry, engine.cache).run(HELLO, {"IMAGE": picture(1)})
-    assert COUNTER.batches == [1, 1, 1, 1]
-
-
-def test_failures_are_not_cached(engine_parts: Any) -> None:
-    engine = engine_parts(cache=True)
-    COUNTER.failing = {"hello"}
-    assert not engine.run(HELLO, {"IMAGE": picture(1)}).results[0].ok
-    COUNTER.failing = set()
-    assert engine.run(HELLO, {"IMAGE": picture(1)}).results[0].ok
-
-
-def test_a_changed_file_is_read_again(engine_parts: Any, tmp_path: Path) -> None:
-    (path,) = write(tmp_path / "p", 1)
-    engine = engine_parts(cache=True)
-    assert engine.run(HELLO, {"IMAGE": path}).results[0].value == "hello 0"
-    picture(99, (24, 24)).pil().save(path)
-    assert engine.run(HELLO, {"IMAGE": path}).results[0].value == "hello 99"
-
-
-def test_an_old_file_is_not_decoded_when_its_hash_is_known(engine_parts: Any, tmp_path: Path) -> None:
-    (path,) = write(tmp_path / "p", 1)
-    os.utime(path, (1_000_000_000, 1_000_000_000))
-    first = engine_parts(cache=True)
-    first.run(HELLO, {"IMAGE": path}, observe=False)
-    assert first.stats.decoded == 1
-    again = engine_parts(cache=True)
-    assert again.run(HELLO, {"IMAGE": path}, observe=False).results[0].value == "hello 0"
-    assert again.stats.decoded == 0
-
-
-def test_pictures_survive_the_cache(engine_parts: Any) -> None:
-    text = "B=BOXES_OF(image=IMAGE,n=1)\nC=CROP(image=IMAGE,box=B)\nR=RESULT(var=C)"
-    image = Image.from_array(np.arange(24 * 32 * 3, dtype=np.uint8).reshape(24, 32, 3))
-    first = engine_parts(cache=True)
-    before = first.run(text, {"IMAGE": image}).results[0].value
-    first.cache.flush()
-    second = engine_parts(cache=True)
-    result = second.run(text, {"IMAGE": image}, observe=False).results[0]
-    assert result.steps[-1].cached
-    assert (result.value.pixels == before.pixels).all() and result.value.offset == before.offset
-
-
 def test_an_unreadable_picture_is_one_failed_job(engine_parts: Any, tmp_path: Path) -> None:
     paths = write(tmp_path / "p", 4)
     paths[2].write_bytes(b"not a picture")
@@ -362,73 +197,12 @@ def test_steps_named_like_the_engines_own_slots_are_not_mixed_up(engine_parts: A
     assert engine_parts().run(text, {}).results[0].value == 0
 
 
-def test_regions_come_out_of_the_cache_as_they_went_in(tmp_path: Path) -> None:
-    region = Region(
-        (1 / 3, 2 / 7, 10.123456789, 11.0), label="x", score=0.987654321, text="é", parents=("p",)
-    )
-    with ResultCache(tmp_path) as cache:
-        cache.put("key", Regions([region]))
-    with ResultCache(tmp_path) as cache:
-        assert cache.decode(cache.get_many(["key"])["key"]) == Regions([region])
-
-
-def test_results_made_from_the_same_values_in_another_order_are_not_confused(engine_parts: Any) -> None:
-    """[A, A, C] and [A, C, C] depend on the same steps and are different results."""
-    engine = engine_parts(cache=True)
-    head = "A=LOOK(image=IMAGE,word='a')\nC=LOOK(image=IMAGE,word='c')\n"
-    values = [
-        engine.run(f"{head}R=RESULT(var=[{names}])", {"IMAGE": picture(1)}).results[0].value
-        for names in ("A,A,C", "A,C,C", "C,A,A")
-    ]
-    assert values == [["a 1", "a 1", "c 1"], ["a 1", "c 1", "c 1"], ["c 1", "a 1", "a 1"]]
-
-
 def test_a_chain_of_ifs_as_long_as_a_program_may_be(engine_parts: Any) -> None:
     lines = ["B=BOXES_OF(image=IMAGE)", "N=COUNT(box=B)", "X0=COUNT(box=B)"]
     lines += [f"X{i + 1}=IF(condition=N,then=X{i},otherwise='no')" for i in range(250)]
     text = "\n".join([*lines, "R=RESULT(var=X250)"])
     for observe in (False, True):
         assert engine_parts().run(text, {"IMAGE": picture(0)}, observe=observe).results[0].value == 3
-
-
-def test_what_a_tool_forbids_to_keep_is_never_kept_nor_what_follows_from_it(engine_parts: Any) -> None:
-    calls = []
-
-    @tool(cache=False)
-    def NOW(image: Image) -> float:
-        """A number that is another one each time.
-
-        Example: ANSWER0=NOW(image=IMAGE)
-        """
-        calls.append(image)
-        return float(len(calls))
-
-    engine = engine_parts(cache=True)
-    engine = Engine(engine.models, Registry([*engine.registry, NOW]), engine.cache)
-    text = "A=NOW(image=IMAGE)\nB=EVAL(expr='{A} * 10')\nR=RESULT(var=B)"
-    values = [
-        engine.run(text, {"IMAGE": picture(0)}, observe=o).results[0].value for o in (True, False, False)
-    ]
-    assert values == [10, 20, 30]
-
-
-def test_a_role_filled_anew_is_another_model_in_the_same_engine(engine_parts: Any) -> None:
-    engine = engine_parts(cache=True)
-    engine.run(HELLO, {"IMAGE": picture(1)})
-    engine.models.bind("mllm", object(), weights="fake-2")
-    engine.run(HELLO, {"IMAGE": picture(1)})
-    assert COUNTER.batches == [1, 1]
-    engine.models.bind("mllm", object(), weights="fake-1")
-    engine.run(HELLO, {"IMAGE": picture(1)})
-    assert COUNTER.batches == [1, 1]  # the first one again: kept
-
-
-def test_two_bound_models_of_one_class_do_not_share_results(engine_parts: Any) -> None:
-    engine = engine_parts(cache=True)
-    for _ in range(2):
-        engine.models.bind("mllm", object())
-        engine.run(HELLO, {"IMAGE": picture(1)})
-    assert COUNTER.batches == [1, 1]
 
 
 def test_memory_of_a_failed_batch_is_free_before_the_next_try(engine_parts: Any) -> None:
@@ -458,22 +232,6 @@ def test_memory_of_a_failed_batch_is_free_before_the_next_try(engine_parts: Any)
     assert all(r.results[0].ok for r in results) and max(still) == 0
 
 
-def test_a_picture_that_changes_under_way_fails_its_job_and_no_more(
-    engine_parts: Any, tmp_path: Path
-) -> None:
-    (path,) = write(tmp_path / "p", 1)
-    path = path.rename(path.with_suffix(".bmp"))
-    picture(3, (24, 24)).pil().save(path)
-    os.utime(path, (1_000_000_000, 1_000_000_000))
-    engine = engine_parts(cache=True)
-    text = "B=BOXES_OF(image=IMAGE)\nC=CROP(image=IMAGE,box=B)\nR=RESULT(var={})"
-    assert engine.run(text.format("B"), {"IMAGE": path}).results[0].ok
-    picture(4, (24, 24)).pil().save(path)  # same size, same time: the index trusts it
-    os.utime(path, (1_000_000_000, 1_000_000_000))
-    result = engine.run(text.format("C"), {"IMAGE": path}).results[0]
-    assert not result.ok and "changed" in result.errors[0].message
-
-
 def test_an_input_of_no_kind_is_one_failed_job(engine_parts: Any) -> None:
     engine = engine_parts(cache=True)
     jobs = jobs_for(engine, HELLO, [np.zeros((4, 4, 3)), picture(2), b"bytes"])
@@ -481,46 +239,6 @@ def test_an_input_of_no_kind_is_one_failed_job(engine_parts: Any) -> None:
     assert results[1].results[0].ok
     assert "ndarray" in results[0].error.message and "Image.from_array" in results[0].error.message
     assert results[2].error is not None
-
-
-def test_the_engine_goes_on_without_a_cache_that_breaks(
-    engine_parts: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    text = "B=BOXES_OF(image=IMAGE,n=1)\nC=CROP(image=IMAGE,box=B)\nR=RESULT(var=C)"
-    engine = engine_parts(cache=True)
-    (tmp_path / "cache" / "blobs").write_text("in the way")  # as a full disk: no picture can be written
-    assert engine.run(text, {"IMAGE": picture(1)}).results[0].ok
-    assert "is not used any more" in caplog.text and not engine.cache.usable
-    other = engine_parts(cache=True)
-    other.run(HELLO, {"IMAGE": picture(1)})
-    other.cache._db.execute("DROP TABLE results")
-    assert other.run(HELLO, {"IMAGE": picture(2)}).results[0].ok
-
-
-def test_a_damaged_cached_picture_is_made_anew(engine_parts: Any, tmp_path: Path) -> None:
-    text = "B=BOXES_OF(image=IMAGE,n=1)\nC=CROP(image=IMAGE,box=B)\nR=RESULT(var=C)"
-    engine_parts(cache=True).run(text, {"IMAGE": picture(9)})
-    (blob,) = (tmp_path / "cache" / "blobs").rglob("*.zst")
-    blob.write_bytes(b"rubbish")
-    again = engine_parts(cache=True).run(text, {"IMAGE": picture(9)}, observe=False).results[0]
-    with pytest.raises(BlobMissing, match="run again"):
-        _ = again.value.pixels
-    mended = engine_parts(cache=True).run(text, {"IMAGE": picture(9)}, observe=False).results[0]
-    assert mended.value.pixels.mean() == 9
-
-
-def test_a_database_that_another_process_holds_is_waited_for() -> None:
-    """SQLite answers 'locked' at once, timeout or not, where two processes turn a new database to WAL."""
-    answers = iter(["database is locked", "database is locked", "", "disk I/O error"])
-
-    def action() -> str:
-        if problem := next(answers):
-            raise sqlite3.OperationalError(problem)
-        return "done"
-
-    assert patiently(action) == "done"
-    with pytest.raises(sqlite3.OperationalError, match="disk"):
-        patiently(action)
 
 
 def test_plans_kept_are_bounded(engine_parts: Any) -> None:
@@ -562,19 +280,6 @@ def test_errors_that_name_each_other_are_let_go() -> None:
     first, second = RuntimeError("first"), RuntimeError("second")
     first.__cause__, second.__context__ = second, first
     let_go(first)
-
-
-def test_pruning_forgets_old_results_and_their_pictures(engine_parts: Any) -> None:
-    text = "B=BOXES_OF(image=IMAGE,n=1)\nC=CROP(image=IMAGE,box=B)\nR=RESULT(var=C)"
-    engine = engine_parts(cache=True)
-    engine.run(text, {"IMAGE": picture(3)})
-    engine.cache.flush()
-    blobs = list(engine.cache.folder.glob("blobs/*/*.zst"))
-    assert len(blobs) == 1 and engine.cache.size()[0] > 0
-    assert engine.cache.prune(days=1) == (0, 0)
-    results, pictures = engine.cache.prune()
-    assert results > 0 and pictures == 1 and engine.cache.size()[0] == 0 and not blobs[0].exists()
-    assert engine.run(text, {"IMAGE": picture(3)}).results[0].ok
 
 
 def test_different_models_run_side_by_side_and_one_model_never_does() -> None:

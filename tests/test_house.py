@@ -27,6 +27,7 @@ MAY_BE_HEAVY = (
     "mllm/decoding",
     "tools/backends/",
     "tools/detection/network.py",
+    "tools/detection/distil.py",
     "agent/react_loop.py",
     "web/",
 )

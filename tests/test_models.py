@@ -121,8 +121,8 @@ def test_an_open_role_names_op_role_and_command() -> None:
     assert "\n" not in line
     with pytest.raises(RoleError, match=r"no role 'detectr'; did you mean detector\?"):
         models.get("detectr")
-    assert models.has("ocr")
-    assert not models.has("detector")
+    assert models.has("ocr") and models.has("detector")
+    assert not models.has("classifier")
 
 
 def test_weights_that_are_not_on_disk_name_the_command(tmp_path: Path) -> None:
@@ -218,7 +218,7 @@ def test_binding_and_describing(fake: None, tmp_path: Path) -> None:
     assert rows["controller"].digest == "mine-1"
     assert rows["ocr"].on_disk
     assert rows["ocr"].license == "Apache-2.0"
-    assert "sightline models pull" in rows["detector"].note
+    assert "sightline models pull" in rows["open_vocabulary"].note
     assert all(check.ok for check in models.verify())
     with pytest.raises(RoleError, match="no role"):
         models.bind("controler", object())

@@ -1,113 +1,29 @@
-"""The stock path: a tiny Llava in the hub's format through SFT, DPO, LoRA merge, save, load, generate and a server."""
+"""The stock path's parts: configuration, building in the hub's format, words, preferences and broken checkpoints."""
 
 from __future__ import annotations
 
-import base64
-import dataclasses
-import io
 import json
 import math
 import shutil
-import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from PIL import Image
+from stock_fakes import (
+    CONFIGS,
+    KINDS,
+    SEE,
+    TEXT,
+    compose,
+)
 
 from sightline.errors import ImageError, InputError, ModelFileError
-from sightline.mllm.stock import build, checkpoints, dpo, pairs, samples, sampling, serve
+from sightline.mllm.stock import build, checkpoints, dpo, pairs, samples, sampling
 from sightline.mllm.stock.__main__ import main
-from sightline.mllm.stock.config import ModelSection, StockConfig, load_config, read
+from sightline.mllm.stock.config import ModelSection, load_config
 from sightline.mllm.stock.samples import Sample
 from sightline.mllm.stock.templates import byte_tokenizer, chat_template
-
-WHY = "needs the train extra: pip install 'sightline[train]'"
-CONFIGS = Path(__file__).resolve().parent.parent / "mllm" / "configs"
-TEXT = {
-    "model_type": "qwen2", "vocab_size": 264, "hidden_size": 48, "intermediate_size": 96, "num_hidden_layers": 2,
-    "num_attention_heads": 2, "num_key_value_heads": 1, "max_position_embeddings": 2048,
-}  # fmt: skip
-SEE = {
-    "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": 32,
-    "patch_size": 8,
-}  # fmt: skip
-CLIP, SIGLIP = ({"model_type": f"{kind}_vision_model", **SEE} for kind in ("clip", "siglip"))
-KINDS = {
-    "mlp-clip": {"vision": CLIP}, "mlp-siglip": {"vision": SIGLIP},
-    "tiles-clip": {"vision": CLIP, "tiles": 4}, "tiles-siglip": {"vision": SIGLIP, "tiles": 4},
-    "query": {"vision": SIGLIP, "connector": "query"}, "query-tiles": {"vision": SIGLIP, "connector": "query", "tiles": 4},
-}  # fmt: skip
-COLORS = {"red": (220, 30, 30), "green": (30, 180, 60), "blue": (40, 60, 220), "white": (250, 250, 250)}
-
-
-def section(**changes: Any) -> ModelSection:
-    return ModelSection(
-        **{"vision": CLIP, "language": TEXT, "tokenizer": "bytes", "queries": 4, "query_depth": 1, **changes}
-    )
-
-
-def compose(**changes: Any) -> tuple[Any, Any]:
-    torch.manual_seed(0)
-    return build.compose(section(**changes))
-
-
-@pytest.fixture(scope="module")
-def llava(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny LlavaForConditionalGeneration with random weights, saved as the hub has them."""
-    return build.save(*compose(), tmp_path_factory.mktemp("hub") / "tiny-llava")
-
-
-@pytest.fixture(scope="module")
-def eight(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Eight conversations about plain pictures, in LLaVA's format, and eight preference pairs."""
-    folder = tmp_path_factory.mktemp("data")
-    records, found = [], []
-    for n in range(8):
-        name = list(COLORS)[n % 4]
-        other = list(COLORS)[(n + 1) % 4]
-        Image.new("RGB", (40 + n, 32), COLORS[name]).save(folder / f"{n}.png")
-        turns = [
-            ("human", "<image>\nWhat colour?"),
-            ("gpt", f"It is {name}."),
-            ("human", "Sure?"),
-            ("gpt", "Yes."),
-        ]
-        records.append(
-            {"id": f"c{n}", "image": f"{n}.png", "conversations": [{"from": f, "value": v} for f, v in turns]}
-        )
-        prompt = [{"role": "user", "content": "<image>\nWhat colour?"}]
-        found.append({"id": f"p{n}", "images": [f"{n}.png"], "prompt": prompt, "answer": f"It is {other}.",
-                      "edits": [{"start": 6, "end": 6 + len(other), "text": name}]})  # fmt: skip
-    (folder / "llava.json").write_text(json.dumps(records))
-    (folder / "pairs.jsonl").write_text("".join(json.dumps(r) + "\n" for r in found))
-    return folder
-
-
-def configured(output: Path, eight: Path, start: Path | None, **stages: dict[str, Any]) -> StockConfig:
-    data = [{"path": str(eight / "llava.json"), "format": "llava", "images": str(eight)}]
-    common = {"batch": 4, "log_every": 1, "save_every": 100, "warmup": 0.0, "schedule": "constant"}
-    value: dict[str, Any] = {"output": str(output), "model": dataclasses.asdict(section())}
-    for name, changes in stages.items():
-        own = (
-            {"pairs": str(eight / "pairs.jsonl"), "images": str(eight)} if name == "align" else {"data": data}
-        )
-        value[name] = {**common, **own, **({"start": str(start)} if start else {}), **changes}
-    return read(StockConfig, value, "test")
-
-
-def logged(output: Path, stage: str, key: str = "loss") -> list[float]:
-    lines = (output / stage / "run" / "metrics.jsonl").read_text().splitlines()
-    return [json.loads(line)[key] for line in lines if key in json.loads(line)]
-
-
-def told(folder: Path, eight: Path) -> str:
-    """The greedy answer of a saved model about the first picture."""
-    model, processor = checkpoints.load(folder)
-    question = [{"role": "user", "content": "<image>\nWhat colour?"}]
-    return sampling.answers(model, processor, question, [str(eight / "0.png")], new_tokens=12)[0]
-
 
 # --- configuration
 
@@ -330,128 +246,6 @@ def test_pairs_from_edits_samples_and_trl(tmp_path: Path) -> None:
     assert pairs.read_pairs(path)[0].prompt[0]["content"] == "<image>\nWhat?"
 
 
-# --- the whole way
-
-
-def test_sft_dpo_merge_save_load_generate(
-    llava: Path, eight: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    pytest.importorskip("trl", reason=WHY)
-    from sightline.mllm.stock.train import run_stage
-
-    lora = {"rank": 4, "alpha": 8, "dropout": 0.0}
-    stages = {
-        "pretrain": {"start": str(llava), "train": ["connector"], "rate": 1e-2, "steps": 2},
-        "instruct": {"rate": 1e-2, "steps": 16},
-        "align": {"rate": 2e-2, "steps": 6, "lora": lora, "train": ["language"]},
-    }
-    config = configured(tmp_path, eight, None, **stages)
-    run_stage(config, "pretrain")
-    said = capsys.readouterr().out
-    assert "language" in said and "frozen" in said and "tokens/s" in said and "left" in said
-    before, after = checkpoints.load(llava)[0], checkpoints.load(tmp_path / "pretrain")[0]
-    for (name, old), new in zip(before.named_parameters(), after.parameters(), strict=True):
-        assert torch.equal(old, new) == ("projector" not in name), name
-    folder = run_stage(config, "instruct")
-    losses = logged(tmp_path, "instruct")
-    assert losses[-1] < 0.6 * losses[0], losses
-    assert list((folder / "run" / "tensorboard").rglob("events.*"))
-    aligned = run_stage(config, "align")
-    margins, rewards = logged(tmp_path, "align", "rewards/margins"), logged(tmp_path, "align")
-    assert margins[0] == pytest.approx(0, abs=1e-5) and rewards[0] == pytest.approx(math.log(2), abs=1e-5)
-    assert margins[-1] > 0 and rewards[-1] < rewards[0]
-    assert (aligned / "run" / "adapter" / "adapter_model.safetensors").is_file()
-    # Merged equals the model with its adapter beside it, and saved equals loaded.
-    from peft import PeftModel
-
-    model, processor = checkpoints.load(folder)
-    beside = PeftModel.from_pretrained(model, str(aligned / "run" / "adapter")).eval()
-    merged, _ = checkpoints.load(aligned)
-    inputs = sampling.prepare(
-        processor, [{"role": "user", "content": "<image>\nWhat colour?"}], [str(eight / "0.png")]
-    )
-    with torch.no_grad():
-        one, two = beside(**inputs).logits, merged(**inputs).logits
-    assert torch.allclose(one, two, atol=1e-4)
-    again = build.save(merged, processor, tmp_path / "again")
-    assert told(aligned, eight) == told(again, eight)
-    assert main(["check", str(again)]) == 0
-    assert "LlavaForConditionalGeneration" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("kind", ["tiles-siglip", "query-tiles"])
-def test_other_connectors_go_the_same_way(kind: str, eight: Path, tmp_path: Path) -> None:
-    pytest.importorskip("trl", reason=WHY)
-    from sightline.mllm.stock.train import run_stage
-
-    start = build.save(*compose(**KINDS[kind]), tmp_path / "start")
-    options = {"rate": 1e-2, "steps": 2, "batch": 8}
-    instruct = {**options, "lora": {"rank": 2, "alpha": 4, "dropout": 0.0}}
-    config = configured(tmp_path, eight, None, instruct={**instruct, "start": str(start)}, align=options)
-    run_stage(config, "instruct")
-    losses = logged(tmp_path, "instruct")
-    assert losses[1] < losses[0]
-    run_stage(config, "align")  # all weights, against a second model as the reference
-    assert logged(tmp_path, "align", "rewards/margins")[1] > 0
-    changed = checkpoints.load(tmp_path / "instruct")[0].state_dict()
-    before = checkpoints.load(start)[0].state_dict()
-    parts = {
-        "vision": False,
-        "projector" if "tiles-s" in kind else "connector": True,
-        "layers.0.self_attn.q_proj": True,
-    }
-    for part, learns in parts.items():
-        keys = [k for k in changed if part in k and ("vision" in k) == (part == "vision")]
-        assert keys and any(not torch.equal(changed[k], before[k]) for k in keys) == learns, part
-
-
-@pytest.mark.parametrize("stage", ["instruct", "align"])
-def test_a_resumed_run_equals_an_uninterrupted_one(
-    stage: str, llava: Path, eight: Path, tmp_path: Path
-) -> None:
-    pytest.importorskip("trl", reason=WHY)
-    from transformers import TrainerCallback
-
-    from sightline.mllm.stock.train import run_stage
-
-    class Stop(TrainerCallback):
-        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            control.should_training_stop = state.global_step == 3
-
-    options = {"rate": 1e-2, "steps": 5, "batch": 2, "save_every": 3, "schedule": "cosine"}
-    if stage == "align":
-        options |= {"lora": {"rank": 2, "alpha": 4, "dropout": 0.1}}
-    straight, broken = (configured(tmp_path / name, eight, llava, **{stage: options}) for name in ("a", "b"))
-    quiet = lambda *_, **__: None  # noqa: E731
-    one = run_stage(straight, stage, say=quiet)
-    run_stage(broken, stage, callbacks=[Stop()], say=quiet)
-    with pytest.raises(InputError, match="holds an earlier run"):
-        run_stage(broken, stage, say=quiet)
-    two = run_stage(broken, stage, resume=True, say=quiet)
-    assert logged(tmp_path / "a", stage) == logged(tmp_path / "b", stage)
-    ends = [checkpoints.load(folder)[0].state_dict() for folder in (one, two)]
-    assert all(torch.equal(ends[0][k], ends[1][k]) for k in ends[0])
-
-
-def test_wrong_stages_say_so(llava: Path, eight: Path, tmp_path: Path) -> None:
-    pytest.importorskip("trl", reason=WHY)
-    from sightline.mllm.stock.train import run_stage
-
-    config = configured(tmp_path, eight, None, pretrain={}, instruct={})
-    with pytest.raises(InputError, match="run pretrain first"):
-        run_stage(config, "instruct")
-    with pytest.raises(InputError, match="no section 'align'"):
-        run_stage(config, "align")
-    lora = {"rank": 2, "alpha": 2}
-    config = configured(tmp_path / "b", eight, llava, instruct={"lora": {**lora, "targets": ["nothing"]}})
-    with pytest.raises(InputError, match="no linear layers of these names"):
-        run_stage(config, "instruct")
-    config = configured(tmp_path / "c", eight, llava, instruct={"lora": lora, "four_bit": True})
-    if not torch.cuda.is_available():
-        with pytest.raises(ModelFileError, match="four_bit needs"):
-            run_stage(config, "instruct")
-
-
 # --- broken checkpoints
 
 
@@ -508,30 +302,3 @@ def test_broken_checkpoints_give_their_line(llava: Path, tmp_path: Path) -> None
     assert main(["check", str(unset)]) == 2
     with pytest.raises(ModelFileError, match=r"adapter_config.json is missing"):
         checkpoints.merge_lora(llava, tmp_path, tmp_path / "out")
-
-
-# --- serving
-
-
-def test_an_openai_server_answers_about_a_picture(llava: Path, eight: Path) -> None:
-    for name in ("fastapi", "uvicorn", "openai"):
-        pytest.importorskip(name, reason="needs transformers' server: pip install 'transformers[serving]'")
-    httpx = pytest.importorskip("httpx", reason="needs an HTTP client: pip install httpx")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    data = io.BytesIO()
-    Image.open(eight / "0.png").save(data, "PNG")
-    url = f"data:image/png;base64,{base64.b64encode(data.getvalue()).decode()}"
-    content = [{"type": "image_url", "image_url": {"url": url}}, {"type": "text", "text": "What colour?"}]
-    body = {
-        "model": str(llava.resolve()),
-        "messages": [{"role": "user", "content": content}],
-        "max_tokens": 8,
-        "temperature": 0,
-    }
-    with serve.serving(llava, port, device="cpu") as address:
-        answer = httpx.post(f"{address}/chat/completions", json=body, timeout=120)
-    assert answer.status_code == 200, answer.text
-    choice = answer.json()["choices"][0]
-    assert choice["message"]["role"] == "assistant" and isinstance(choice["message"]["content"], str)

@@ -15,6 +15,7 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
 from scripted_chat import ScriptedChat, calls
 
 from sightline.agent.controllers.endpoint import Refused, completion, streamed
+from sightline.agent.controllers.starter_chat import StarterChat
 from sightline.errors import InputError
 from sightline.mllm import streaming
 from sightline.mllm.cutoff import CutOff, Cutoff, cutting_off
@@ -165,6 +166,25 @@ def test_failures_before_the_first_word_refuse_and_later_ones_are_told_in_the_st
     assert "secret" not in str(last) and last["error"]["type"] == "server_error"
     with pytest.raises(Refused, match="stop must be"):
         completion({"m": Piecewise(words=())}, asked(stop=7))
+
+
+@pytest.mark.parametrize(
+    ("more", "line"),
+    [
+        ({"stop": ["", "x"]}, "stop has an empty text"),
+        ({"tools": [{"type": "function", "function": {"name": "LOC"}}]}, "'m' takes no tools"),
+        ({"messages": [{"role": "tool", "content": "x"}]}, "messages cannot be read: 'tool_call_id'"),
+    ],
+)
+def test_what_a_model_cannot_take_is_refused_in_a_line(more: dict[str, Any], line: str) -> None:
+    with pytest.raises(Refused, match=line) as caught:
+        completion({"m": Piecewise(words=("two",))}, asked(**more))
+    assert caught.value.status == 400 and "\n" not in str(caught.value)
+
+
+def test_tools_that_are_none_are_refused_in_a_line() -> None:
+    with pytest.raises(Refused, match="tools cannot be read: Unsupported function"):
+        completion({"m": StarterChat(step=lambda *_: ("", 0, 0))}, asked(tools=[5]))
 
 
 # -- models ---------------------------------------------------------------------------------------------------------------

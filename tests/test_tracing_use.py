@@ -66,6 +66,16 @@ def test_the_agent_leaves_a_trace_that_comes_out_the_same(store: TraceStore) -> 
         assert again.to_json()["status"] == "done"
 
 
+def test_what_verification_looked_up_is_not_run_again(store: TraceStore) -> None:
+    image, question = picture(), "How many dogs are there?"
+    models = staged((image, DOGS))
+    controller = ScriptedController({question: COUNT.format("dog")})
+    controller.compose = lambda *_, **__: "There are 2 dogs."  # type: ignore[method-assign]
+    trace = store.load(Agent(controller, models, traces=store).ask(image, question).trace)
+    assert [run.checking for run in trace.runs()] == [False, True] and trace.runs()[1].text
+    assert replay(trace, Engine(models)).same
+
+
 def test_what_comes_out_otherwise_is_told_step_by_step(store: TraceStore) -> None:
     image = picture()
     trace = store.load(ask(store, image, COUNT.format("dog")))

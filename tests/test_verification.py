@@ -5,30 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
-from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
+from verification_fakes import VOCABULARY, Fixed, box, models, picture, sure
 
 from sightline import verify
-from sightline.agent.controllers.base import Fact, RawClaim
-from sightline.agent.errors import CannotError
+from sightline.agent.controllers.base import Fact
 from sightline.agent.events import Recorder
-from sightline.agent.records import Style
-from sightline.agent.verification import diagram
-from sightline.agent.verification.claims import extract
 from sightline.agent.verification.counting import features as count_features
-from sightline.agent.verification.evidence import distinct, meaning
-from sightline.agent.verification.reliability import (
-    Linear,
-    Reliability,
-    Thresholds,
-    combine,
-    posterior,
-    shipped,
-)
+from sightline.agent.verification.evidence import meaning
+from sightline.agent.verification.reliability import Linear
 from sightline.agent.verification.verify import Stream
 from sightline.cli import app
 from sightline.errors import InputError
@@ -36,67 +24,6 @@ from sightline.programs.engine import Engine
 from sightline.tools.models import Models
 from sightline.tools.pack import Pack
 from sightline.tools.values import Image, Region, Regions
-
-
-class Fixed:
-    """A detector of a closed vocabulary that sees what it was told, and counts its passes."""
-
-    def __init__(self, vocabulary: Sequence[str], regions: Sequence[Region]) -> None:
-        self.vocabulary, self.regions, self.passes = tuple(vocabulary), tuple(regions), 0
-
-    def detect(self, images: Sequence[Image]) -> list[Regions]:
-        self.passes += len(images)
-        return [Regions(self.regions) for _ in images]
-
-
-class FixedOpen:
-    """An open-vocabulary detector that gives each place one of the names asked, as the common ones do."""
-
-    def __init__(self, regions: Sequence[Region]) -> None:
-        self.regions = tuple(regions)
-
-    def detect(self, images: Sequence[Image], labels: Sequence[Sequence[str]]) -> list[Regions]:
-        return [Regions(r for r in self.regions if r.label in names) for names in labels]
-
-
-def box(label: str, x: float, y: float = 40, size: float = 40, score: float = 0.9, color: str = "") -> Region:
-    return Region(box=(x, y, x + size, y + size), label=label, score=score, color=color)
-
-
-def picture() -> Image:
-    return Image.from_array(np.full((200, 400, 3), 128, np.uint8))
-
-
-VOCABULARY = ("dog", "cat", "person", "car", "bus", "chair", "cup", "bird", "horse", "wolf")
-
-
-def models(*regions: Region, vocabulary: Sequence[str] = VOCABULARY) -> tuple[Models, Fixed]:
-    detector = Fixed(vocabulary, regions)
-    held = Models(Pack("test", "", {}, {}))
-    held.bind("detector", detector, "fixed")
-    return held, detector
-
-
-OBSERVED = {
-    "color.same": 0.95, "color.part": 0.8, "color.near": 0.45, "color.other": 0.06, "color.many": 0.6,
-    "relation.holds": 0.95, "relation.opposite": 0.04, "relation.apart": 0.08, "relation.unclear": 0.55,
-    "text.same": 0.97, "text.near": 0.7, "text.other": 0.06, "text.none": 0.5, "mllm.yes": 0.85, "mllm.no": 0.2,
-}  # fmt: skip
-
-
-def sure(recall: float = 0.99, **more: Any) -> Reliability:
-    """A calibration whose detector misses little, so that not seen is absent."""
-    limits = {
-        "existence": (0.2, 0.8), "answer": (0.2, 0.8), "denied": (0.25, 0.8), "count": (0.25, 0.6), "attribute": (0.1, 0.75),
-        "relation": (0.1, 0.75), "text": (0.1, 0.75), "other": (0.02, 0.8),
-    }  # fmt: skip
-    both = {role: {"": recall} for role in ("detector", "open_vocabulary")}
-    return Reliability(
-        "test", 2.2, {"detector": 1.0, "open_vocabulary": 1.0, "mllm": 1.0}, both, {"detector": 0.03, "open_vocabulary": 0.06}, {},
-        OBSERVED, {k: Thresholds(*v) for k, v in limits.items()},
-        doubles=0.02, **more,
-    )  # fmt: skip
-
 
 # -- end to end ---------------------------------------------------------------------------------------------------------
 
@@ -305,62 +232,6 @@ def test_the_trace_tells_claims_first_then_one_plan_then_verdicts() -> None:
     assert len([e for e in recorder.events if e.kind == "step"]) == 1
 
 
-# -- language models ----------------------------------------------------------------------------------------------------
-
-
-class Scripted:
-    """A controller that finds given claims and words what it was told to."""
-
-    name, sees, knows = "scripted", False, False
-
-    def __init__(self, claims: list[RawClaim] | None = None, said: str = "") -> None:
-        self.given, self.said, self.calls = claims, said, 0
-
-    def claims(self, text: str, recorder: Recorder) -> list[RawClaim]:
-        self.calls += 1
-        if self.given is None:
-            raise CannotError("no claims")
-        return self.given
-
-    def compose(self, question: str, facts: Sequence[Fact], style: Style, recorder: Recorder) -> str:
-        return self.said
-
-
-def test_one_call_finds_the_claims_and_their_spans() -> None:
-    held, _ = models(box("dog", 10, color="brown"))
-    raw = [RawClaim("existence", "a dog", ("dog",)), RawClaim("color", "jet-black", ("dog",), "jet-black"),
-           RawClaim("existence", "words that were not said", ("unicorn",))]  # fmt: skip
-    controller = Scripted(raw)
-    text = "One can see a dog, jet-black all over."
-    result = verify(picture(), text, models=held, controller=controller, reliability=sure())
-    assert controller.calls == 1
-    assert all(text[c.span[0] : c.span[1]] == c.text for c in result.claims)
-    assert not any("unicorn" in c.entities for c in result.claims)
-
-
-def test_without_such_a_model_the_rules_find_them() -> None:
-    held, _ = models(box("dog", 10))
-    result = verify(picture(), "A dog and a cat.", models=held, controller=Scripted(), reliability=sure())
-    assert result.text == "A dog."
-
-
-def test_a_wording_that_adds_a_claim_is_thrown_away() -> None:
-    held, _ = models(box("dog", 10))
-    text = "A dog and a cat."
-    kept = verify(
-        picture(),
-        text,
-        models=held,
-        controller=Scripted([], "There is a dog."),
-        refine=Style(),
-        reliability=sure(),
-    )
-    assert kept.text == "There is a dog."
-    lost = verify(picture(), text, models=held, controller=Scripted([], "A dog sits on a sofa [1, 2, 3, 4]."), refine=Style(),
-                  reliability=sure())  # fmt: skip
-    assert lost.text == "A dog." and lost.grounded == "A dog [10, 40, 50, 80]."
-
-
 # -- streaming ----------------------------------------------------------------------------------------------------------
 
 
@@ -373,121 +244,6 @@ def test_a_stream_verifies_sentences_as_they_end_with_one_pass() -> None:
     out.append(stream.end())
     assert "".join(out) == "A dog. A car."
     assert detector.passes == 1
-
-
-# -- what PEERS says of Woodpecker: each fails on its way of doing it ----------------------------------------------------
-
-
-def test_a_sentence_without_things_shifts_nothing() -> None:
-    text = "The atmosphere is pleasant. A dog sleeps. A cat runs."
-    named = [
-        ["dog"],
-        ["cat"],
-    ]  # its way: sentences without concepts are dropped from one list and not from the other
-    sentences = text.split(". ")
-    assert dict(zip(sentences, named, strict=False))["A dog sleeps"] == ["cat"]
-    for claim in extract(text).claims:
-        assert (
-            claim.entities[0] in text[claim.span[0] : claim.span[1]].lower()
-            or claim.entities[0] in sentences[claim.sentence].lower()
-        )
-
-
-def test_a_box_called_man_is_no_lack_of_persons() -> None:
-    man = box("man", 10)
-    by_name = {name: [r for r in [man] if r.label == name] for name in ("man", "person")}
-    assert by_name["person"] == []  # its way: the place went to the other name, so there is no person
-    held = Models(Pack("test", "", {}, {}))
-    held.bind("open_vocabulary", FixedOpen([man]), "fixed")
-    result = verify(picture(), "A man walks. A person smiles.", models=held, reliability=sure())
-    assert result.count("contradicted") == 0 and result.text == "A man walks. A person smiles."
-
-
-def test_one_thing_seen_twice_is_one() -> None:
-    twice = [box("dog", 10, size=100), box("dog", 12, size=100)]
-    assert len([r for r in twice if r.label == "dog"]) == 2  # its way: above .9 of overlap both are counted
-    assert len(distinct(twice)) == 1
-    held, _ = models(*twice)
-    assert verify(picture(), "Two dogs.", models=held, reliability=sure()).text == "One dog."
-
-
-def test_unlike_things_in_one_place_are_two() -> None:
-    assert len(distinct([box("man", 10), box("dog", 10)])) == 2
-    assert len(distinct([box("man", 10), box("person", 10)])) == 1
-
-
-def test_not_detected_is_no_hard_no() -> None:
-    held, _ = models()
-    draft = "A cup."
-    its_way = "There is no cup."
-    result = verify(picture(), draft, models=held, reliability=sure(recall=0.4))
-    assert result.text == draft != its_way
-
-
-def test_boxes_come_from_the_evidence_and_from_nobody_else() -> None:
-    held, _ = models(box("dog", 10))
-    typed = "A dog [0, 0, 999, 999]."  # its way: the language model types the boxes
-    result = verify(
-        picture(), "A dog.", models=held, controller=Scripted([], typed), refine=Style(), reliability=sure()
-    )
-    assert result.grounded == "A dog [10, 40, 50, 80]."
-    assert [r.box for r in result.regions] == [(10, 40, 50, 80)]
-
-
-# -- the numbers behind -------------------------------------------------------------------------------------------------
-
-
-def test_a_count_weighs_what_a_detector_misses() -> None:
-    exact = posterior(2, 0.97, 0.01, [3])
-    assert max(range(len(exact)), key=exact.__getitem__) == 2 and exact[3] < 0.2
-    blind = posterior(2, 0.5, 0.01, [3])
-    assert blind[3] > 0.3
-    assert sum(exact) == pytest.approx(1)
-
-
-def test_answers_both_ways_round() -> None:
-    assert combine("Yes, there is.", "No.") == "yes"
-    assert combine("No", "yes it is wrong") == "no"
-    assert combine("Yes", "Yes") == "both yes" and combine("no", "No.") == "both no"
-    assert combine("maybe", "no") == "unsure"
-
-
-def test_thresholds() -> None:
-    told = Thresholds(0.2, 0.8)
-    assert [told.label(p) for p in (0.1, 0.2, 0.5, 0.8)] == [
-        "contradicted",
-        "unverifiable",
-        "unverifiable",
-        "supported",
-    ]
-
-
-@pytest.mark.parametrize("name", ["default", "recorded", "recorded_half", "scenes"])
-def test_shipped_calibrations_say_where_they_come_from(name: str) -> None:
-    found = shipped(name)
-    assert found.name in (name, name.removesuffix("_half"))
-    assert found.provenance["what"] and found.provenance["fitted_on"]
-    assert shipped("no such pack").name == "default"
-
-
-def test_diagrams_are_drawn_of_what_was_validated() -> None:
-    drawn = diagram.page(None, shipped("scenes").provenance)
-    ElementTree.fromstring(drawn)
-    assert "existence: reliability" in drawn and "risk and coverage" in drawn
-
-
-def test_a_calibration_survives_its_file(tmp_path) -> None:
-    for one in (shipped("scenes"), sure(models={"count": Linear(0.5, {"last": 1.0})})):
-        path = tmp_path / f"{one.name}.json"
-        path.write_text(json.dumps(one.to_json()), "utf-8")
-        assert Reliability.load(path) == one
-    path.write_text("[]", "utf-8")
-    with pytest.raises(InputError, match="calibration"):
-        Reliability.load(path)
-
-
-def test_what_nobody_measured_says_nothing() -> None:
-    assert sure().observed("mllm.both yes") == 0.5
 
 
 # -- the command --------------------------------------------------------------------------------------------------------

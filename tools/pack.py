@@ -4,7 +4,7 @@ name: mine
 extends: starter                 # a shipped pack or a file beside this one; what follows replaces its roles
 roles:
   detector:
-    backend: ultralytics         # `sightline models` lists them
+    backend: ultralytics         # docs/packs.md lists them
     weights: my_yolo.pt          # looked for in --models DIR, beside this file, and among the pulled files
     options: {confidence: 0.3}
     retries: 1                   # when a call fails for no fault of its input, with `wait` seconds before each
@@ -89,7 +89,9 @@ class RoleSpec:
     policy: Policy = Policy()
     fallback: RoleSpec | None = None  # what is tried when this back end fails
     calibration: str = ""  # JSON file of what its scores are worth, looked for like the weights
-    calibrations: Mapping[str, str] = field(default_factory=dict)  # such files by sort of picture, see roles.ByPicture
+    calibrations: Mapping[str, str] = field(
+        default_factory=dict
+    )  # such files by sort of picture, see roles.ByPicture
 
 
 @dataclass(frozen=True)

@@ -103,6 +103,7 @@ class Image:
 
     @property
     def hash(self) -> str:
+        """Hex digest of the content; decodes the picture where it is not known yet."""
         if self._hash is None:
             self._hash = pixel_hash(self.pixels)
         return self._hash
@@ -210,6 +211,7 @@ class Mask:
 
     @property
     def box(self) -> Box:
+        """The window as [x1, y1, x2, y2] in the original's pixels."""
         x, y, width, height = self.window
         return (float(x), float(y), float(x + width), float(y + height))
 
@@ -267,10 +269,12 @@ class Region:
 
     @property
     def width(self) -> float:
+        """Width of the box in pixels."""
         return max(0.0, self.box[2] - self.box[0])
 
     @property
     def height(self) -> float:
+        """Height of the box in pixels."""
         return max(0.0, self.box[3] - self.box[1])
 
     @property
@@ -280,6 +284,7 @@ class Region:
 
     @property
     def center(self) -> tuple[float, float]:
+        """(x, y) of the box's centre."""
         return (self.box[0] + self.box[2]) / 2, (self.box[1] + self.box[3]) / 2
 
     def derive(self, tool: str, **changes: Any) -> Region:
@@ -319,6 +324,7 @@ class Region:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Region:
+        """The inverse of `to_json`."""
         x1, y1, x2, y2 = (float(v) for v in data["box"])
         return cls(
             box=(x1, y1, x2, y2),
@@ -366,8 +372,10 @@ class Regions(Sequence[Region]):
         return f"Regions({', '.join(names)})"
 
     def to_json(self, *, exact: bool = False) -> list[dict[str, Any]]:
+        """Each region's JSON; `exact` keeps coordinates and scores unrounded."""
         return [region.to_json(exact=exact) for region in self._items]
 
     @classmethod
     def from_json(cls, data: Iterable[dict[str, Any]]) -> Regions:
+        """The inverse of `to_json`."""
         return cls(Region.from_json(item) for item in data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,6 +14,7 @@ from ..agent import steps
 from ..agent.agent import Agent
 from ..agent.records import Mark, Request
 from ..errors import InputError, SightlineError
+from ..mllm.cutoff import Cutoff, cutting_off
 from ..programs.outputs import to_json
 from ..programs.syntax import ProgramError
 from ..tools.values import Image
@@ -136,7 +138,11 @@ class Api:
         try:
             async with self.service.line.turn(request.session_hash or "") as turn:
                 await turn.come()
-                return await asyncio.to_thread(_plainly, work)
+                stopped = threading.Event()
+                try:
+                    return await asyncio.to_thread(_until, stopped, work)
+                finally:  # a call that is cancelled leaves no work behind
+                    stopped.set()
         except SightlineError as error:  # the line is full
             raise gr.Error(str(error), print_exception=False) from error
 
@@ -150,6 +156,11 @@ class Api:
             raise InputError("give the picture as a file (gradio_client.handle_file)")
         path = Path(given)
         return open_upload(str(path), path.name, self.service.desk.limits)
+
+
+def _until(stopped: threading.Event, work: Callable[[], T]) -> T:
+    with cutting_off(Cutoff(stopped=stopped)):
+        return _plainly(work)
 
 
 def _plainly(work: Callable[[], T]) -> T:

@@ -342,7 +342,7 @@ def _unanswered(error: str) -> tuple[str, str]:
     if ("needs a" in error and "and pack" in error) or "fills the role" in error:
         return (
             "The models at hand cannot answer this. Offline, photographs can be clicked on, read for printed words, and searched "
-            "for faces and 41 everyday things, such as people, cars and dogs; for all else the operator starts the app with "
+            "for faces and 40 everyday things, such as people, cars and dogs; for all else the operator starts the app with "
             "public models (--pack standard).", error,
         )  # fmt: skip
     return "There is no answer to this: every way that was tried came to nothing.", error

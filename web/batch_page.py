@@ -27,7 +27,7 @@ from ..programs.syntax import Program, ProgramError
 from ..tools.imagefile import SUFFIXES, open_image
 from ..tools.values import Image
 from .desk import Seat
-from .markup import note, pictures_html, refusal
+from .markup import UNEXPECTED, note, pictures_html, refusal
 from .packs import pack_choices, pack_for
 from .service import Service
 from .story import standing
@@ -178,6 +178,7 @@ class BatchPage:
             )
         folder = seat.folder / f"batch-in-{secrets.token_hex(4)}"
         folder.mkdir()
+        seat.notes["batch folders"].append(folder)
         for path in files:
             name = Path(path).name
             target = folder / name
@@ -244,6 +245,9 @@ class BatchPage:
         except SightlineError as error:
             yield [refusal(str(error)), *keep, on, off]
             return
+        except Exception:
+            yield [refusal(UNEXPECTED), *keep, on, off]
+            raise
         if isinstance(item, Outcome):
             ended = note(f"{item.rows} pictures, {item.failed} failed. Program: {batch.line}")
         else:
@@ -254,6 +258,9 @@ class BatchPage:
         self, seat: Seat, folder: str | None, files: list[str] | None, kind: str, question: str, choice: str | None, pack: str
     ) -> _Batch:  # fmt: skip
         """The pictures and the checked program; SightlineError where either is missing."""
+        for old in seat.notes.get("batch folders", ()):  # the page no longer shows the run before
+            shutil.rmtree(old, ignore_errors=True)
+        seat.notes["batch folders"] = []
         work = self._uploaded(seat, files) if files else self._chosen_folder(folder) if folder else None
         if work is None:
             raise InputError("choose a folder or upload pictures first")
@@ -261,6 +268,7 @@ class BatchPage:
         program = self._program(kind, question, choice, pack, [work / name for name in pictures])
         single_input(program)
         out = seat.folder / f"batch-{secrets.token_hex(6)}"
+        seat.notes["batch folders"].append(out)
         cache = self.service.settings.cache
         settings = Settings(
             program.text, str(work), str(out), pack, cache=str(cache) if cache else None, fetch=True

@@ -21,6 +21,10 @@ from ..tools.imagefile import Limits, open_image, save_image
 from ..tools.values import Image, Mask, Regions
 
 MOST_PICTURES = 4  # in one conversation
+_KEPT_PIXELS = (
+    12  # files of pixels on a seat: its pictures', and some for questions still at work on those before
+)
+_KEPT_SHOWN = 256  # copies that a browser may still show
 SHOWN_SIDE = 2048  # a larger picture is shown smaller; clicks are in its own pixels all the same
 
 
@@ -155,12 +159,13 @@ class Desk:
             raise InputError(f"a conversation holds {MOST_PICTURES} pictures at most; start a new one")
         name = name or Path(path).name
         image = _on_disk(open_upload(path, name, self.limits), seat.folder)
-        if not add:
-            seat.pictures.clear()
-            seat.regions.clear()
         picture = Picture(image, self.show(seat, image), name)
-        seat.pictures.append(picture)
+        if not add:
+            seat.at, seat.regions = 0, []
+        # not emptied in between: an event beside this one finds a picture at any moment
+        seat.pictures = [*seat.pictures, picture] if add else [picture]
         seat.at = len(seat.pictures) - 1
+        _sweep(seat)
         return picture
 
     def show(self, seat: Seat, image: Image) -> str:
@@ -215,10 +220,22 @@ def open_upload(path: str, name: str, limits: Limits) -> Image:
 def _on_disk(image: Image, folder: Path) -> Image:
     """The same picture with its pixels in a file that the system reads in and lets go of as memory allows."""
     path = folder / f"{image.hash}.npy"
-    if not path.exists():
+    if path.exists():
+        path.touch()  # in use again: see `_sweep`
+    else:
         np.save(path, image.pixels)
     load = partial(np.load, path, mmap_mode="r", allow_pickle=False)
     return Image(size=image.size, load=load, content_hash=image.hash, source=image.source)
+
+
+def _sweep(seat: Seat) -> None:
+    """Delete the oldest files of pictures that the seat no longer has: its folder does not grow with every upload."""
+    current = {picture.image.hash for picture in seat.pictures}
+    for kind, most in (("*.npy", _KEPT_PIXELS), ("*.png", _KEPT_SHOWN)):
+        newest = sorted(seat.folder.glob(kind), key=lambda path: path.stat().st_mtime_ns, reverse=True)
+        for path in newest[most:]:
+            if path.stem not in current:
+                path.unlink(missing_ok=True)
 
 
 def address(path: Path) -> str:

@@ -10,6 +10,8 @@ import gradio as gr
 
 from ..programs.syntax import Problem
 
+UNEXPECTED = "Something unexpected went wrong; the operator finds it in the log. Please try again."
+
 
 def refusal(message: str) -> str:
     """One line that says why not."""

@@ -25,7 +25,7 @@ from ..tools.draw import tag
 from ..tools.values import Image
 from .desk import Seat
 from .examples import Example, example_buttons
-from .markup import note, pictures_html, problems_html, refusal, upload_button
+from .markup import UNEXPECTED, note, pictures_html, problems_html, refusal, upload_button
 from .packs import pack_choices, pack_for
 from .service import Service
 from .story import Story
@@ -164,6 +164,9 @@ class ProgramsPage:
         except SightlineError as error:
             yield refusal(str(error)), "", "", *idle
             return
+        except Exception:
+            yield refusal(UNEXPECTED), "", "", *idle
+            raise
         value = "" if result.value is None else show(result.value, 400)
         story.answer = {"status": result.status, "text": value}
         yield story.html(), _plan(events), pictures_html(values, "Every value"), *idle

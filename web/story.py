@@ -273,7 +273,7 @@ class Story:
                 yield (
                     f'<span class="story-value"><span aria-hidden="true">{_MARKS.get(status, "")}</span>'
                     f'<span class="visually-hidden">{_SAID.get(status, status)}</span> '
-                    f"{_text(str(step.get('error') or step.get('shown') or ''))[:600]}"
+                    f"{_text(str(step.get('error') or step.get('shown') or '')[:600])}"
                     f" <small>{float(step.get('ms') or 0):.0f} ms{', cached' if step.get('cached') else ''}</small></span>"
                 )
             elif running:

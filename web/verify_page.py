@@ -14,7 +14,7 @@ from ..agent.events import Recorder
 from ..errors import InputError, SightlineError
 from .board import View, board
 from .examples import Example, example_buttons
-from .markup import note, refusal, upload_button
+from .markup import UNEXPECTED, note, refusal, upload_button
 from .packs import pack_choices, pack_for
 from .service import Service
 from .story import Story
@@ -150,6 +150,9 @@ class VerifyPage:
         except SightlineError as error:
             yield refusal(str(error)), gr.skip(), *idle
             return
+        except Exception:
+            yield refusal(UNEXPECTED), gr.skip(), *idle
+            raise
         seat.notes["checked"] = list(story.regions.values())[:80]
         yield story.html(), self._view(seat, []), *idle
 

@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 
 from ..agent.channel import Channel
 from ..agent.events import Event, Recorder
+from ..mllm.cutoff import Cutoff, cutting_off
 
 T = TypeVar("T")
 
@@ -23,7 +24,7 @@ class Done(Generic[T]):
 async def events_of(name: str, work: Callable[[Recorder], T]) -> AsyncIterator[Event | Done[T]]:
     """The events that `work` records, then what it came to; what it raises is raised here.
 
-    Closing the iterator tells the work, by its recorder's `stopped`, that nobody waits any more.
+    Closing the iterator cuts the work off: a model stops between two tokens, and no further step begins.
     """
     loop = asyncio.get_running_loop()
     items: asyncio.Queue[Event | None] = asyncio.Queue()
@@ -32,7 +33,8 @@ async def events_of(name: str, work: Callable[[Recorder], T]) -> AsyncIterator[E
 
     def run() -> T:
         try:
-            return work(recorder)
+            with cutting_off(Cutoff(stopped=channel.stopped)):
+                return work(recorder)
         finally:
             channel.end()
 
@@ -43,3 +45,5 @@ async def events_of(name: str, work: Callable[[Recorder], T]) -> AsyncIterator[E
         yield Done(await future)
     finally:
         channel.stopped.set()
+        # what cut-off work raises then is for nobody; asyncio would log it as an error that was forgotten
+        future.add_done_callback(lambda over: over.cancelled() or over.exception())

@@ -124,19 +124,31 @@ def _read(
     try:
         messages = convert_to_messages(given)
     except (ValueError, TypeError, KeyError, NotImplementedError) as error:
-        raise Refused(400, f"messages cannot be read: {str(error).splitlines()[0]}") from error
+        raise Refused(400, f"messages cannot be read: {_first_line(error)}") from error
     model: Any = models[name]
     tools = request.get("tools")
     if tools:
         if not isinstance(tools, list):
             raise Refused(400, "tools must be a list")
-        model = model.bind_tools(tools)
+        try:
+            model = model.bind_tools(tools)
+        except NotImplementedError as error:
+            raise Refused(400, f"the model {name!r} takes no tools; leave them out") from error
+        except (ValueError, TypeError, KeyError) as error:
+            raise Refused(400, f"tools cannot be read: {_first_line(error)}") from error
     stop = request.get("stop")
     if isinstance(stop, str):
         stop = [stop]
     if stop is not None and not (isinstance(stop, list) and all(isinstance(s, str) for s in stop)):
         raise Refused(400, "stop must be a text or a list of texts")
+    if stop is not None and not all(stop):
+        raise Refused(400, "stop has an empty text, which stands everywhere; leave it out")
     return model, messages, stop, name
+
+
+def _first_line(error: Exception) -> str:
+    """What an error says, without the advice that follows; its kind where it says nothing."""
+    return next(iter(str(error).splitlines()), "") or type(error).__name__
 
 
 def _as_openai(reply: AIMessage, name: str) -> dict[str, Any]:

@@ -79,7 +79,8 @@ def replay(trace: Trace, engine: Engine, tolerance: float = 0.0) -> Replay:
         PictureMissing: a picture of the question was not kept.
         InputError: nothing in the trace can be run again.
     """
-    runs = [run for run in trace.runs() if run.text]
+    # what was looked up for a draft's claims is evidence, in steps of the verifier's own, and no program of anybody's
+    runs = [run for run in trace.runs() if run.text and not run.checking]
     rounds = list(_rounds(trace))
     if not runs and not rounds:
         raise InputError(f"trace {trace.id} holds no program and no tool call that could be run again")

@@ -68,7 +68,7 @@ def _window(values: Sequence[Any]) -> tuple[int, int, int, int]:
 class Run:
     """One program as it ran: its text, its graph and its steps, in order. `number` is the program's own in the trace.
 
-    `checking` marks steps that gathered evidence for the claims of a draft; they have no text of their own.
+    `checking` marks steps that gathered evidence for the claims of a draft; their text is no program that could run again.
     """
 
     number: int

@@ -25,6 +25,7 @@ import numpy as np
 
 from ...mllm.scenes import vocabulary
 from ...programs.engine import Engine
+from ...tools.imagefile import write_whole
 from ...tools.models import Models
 from . import fitting, live
 from .asked import extract_answer
@@ -37,16 +38,18 @@ from .verdicts import Judge
 
 PRIOR = 0.85  # of the claims of a caption by a model, true: for what has a chance for each observation
 STREAM = 6  # of the validation split; the figures reported are from the test split
-# of the true claims of a kind that a threshold may cost; counts are few, and all of them together are to lose less than 1%
-LOST = {"existence": 0.008, "count": 0.03, "attribute": 0.01}
+# of the true claims of a kind that a threshold may cost: counts are few, and all of them together are to lose less than 1%;
+# an answer is right or wrong either way, so there a yes may be lost for every few that were wrong
+LOST = {"existence": 0.005, "answer": 0.03, "denied": 0.008, "count": 0.01, "attribute": 0.01}
 RIDGE = 1.0
 FEATURES = {
     "existence": (
         "seen", "score.seen", "denied", "answer", "answer.unseen", "faint", "faint.any", "doubt", "doubt.any", "doubt.color",
-        "crowd", "again", "own.unseen", "spare", "spare.color", "spare.alike", "mllm.yes", "mllm.no", "mllm.both yes", "mllm.both no",
+        "crowd", "again", "own.unseen", "own.answer", "own.doubt.color", "own.spare.color", "spare", "spare.color", "spare.alike",
+        "mllm.yes", "mllm.no",
     ),
     "count": ("last", "more", "gap", "many", "doubt"),
-    "attribute": ("same", "near", "many", "other", "part", "score", "free", "lack", "faint", "spare", "doubt", "pixels"),
+    "attribute": ("same", "near", "many", "other", "part", "score", "free", "lack", "faint", "spare", "doubt", "own", "again", "pixels"),
 }  # fmt: skip
 
 
@@ -55,7 +58,7 @@ class Row:
     """One claim about one picture with what was observed of it, and whether it is true."""
 
     picture: str
-    source: str  # said, answer, heard (an answer by somebody else), or the kind that was made false ('' for none)
+    source: str  # said, answer, heard (somebody else's answer), or the kind that was made false ('' for none)
     kind: str
     polarity: bool
     true: bool
@@ -135,7 +138,7 @@ def fit(rows: Sequence[Row], base: Reliability, told: dict[str, Any]) -> Reliabi
         for name, chosen in parts.items():
             mask = np.array(chosen)
             said, right = (1 - p[mask], 1 - y[mask]) if name == "denied" else (p[mask], y[mask])
-            at = min(fitting.largest(said, right, LOST[kind] * right.sum()), 0.5)
+            at = min(fitting.largest(said, right, LOST[name] * right.sum()), 0.5)
             thresholds[name] = Thresholds(round(at, 4), max(0.8, round(at, 4)))
             report[name] = report.get(name, {}) | {
                 "threshold": round(at, 4), "true_lost": round(float(right[said < at].sum() / max(1, right.sum())), 4),
@@ -191,7 +194,7 @@ def main() -> None:
         "features": {k: list(v) for k, v in FEATURES.items()}, "ridge": RIDGE, "allowed_loss": LOST, "prior": PRIOR,
     }  # fmt: skip
     fitted = fit(rows, base, told)
-    given.out.write_text(json.dumps(fitted.to_json(), indent=1) + "\n", "utf-8")
+    write_whole(given.out, (json.dumps(fitted.to_json(), indent=1) + "\n").encode())
     for name, one in fitted.provenance["cross_validated"].items():
         if isinstance(one, dict):
             print(name, {k: v for k, v in one.items() if k not in ("reliability", "risk_coverage")})

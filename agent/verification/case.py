@@ -63,7 +63,9 @@ class Case:
     def measured(self) -> dict[str, Any]:
         """Each detector's own calibration file; None where its pack names none."""
         return {
-            role: self.models.calibration(role, self.evidence.image) if self.models.spec(role) is not None else None
+            role: self.models.calibration(role, self.evidence.image)
+            if self.models.spec(role) is not None
+            else None
             for role in ("detector", "open_vocabulary")
         }
 

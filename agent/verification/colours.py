@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from ...tools.color import COLOR_NAMES, color_shares
 from ...tools.values import Region
 from .case import Case, Verdict, color_word, log_score
@@ -66,6 +68,7 @@ def features(case: Case, entity: Entity, best: Region, observed: str, wanted: st
     """What the model of colours looks at: the observation, how surely the thing was seen, and whether another may be meant."""
     other = float(observed != "same")
     free, lack = shared_out(case, entity)
+    named = sum(e.name == entity.name and wanted in case.colors_of(e.id) for e in case.found.entities)
     return {
         observed: 1.0,
         "score": other * log_score(best.score),
@@ -74,7 +77,11 @@ def features(case: Case, entity: Entity, best: Region, observed: str, wanted: st
         "faint": other * float(any(case.color(r) == wanted for r in case.faint(entity.id))),
         "spare": other * float(any(case.color(r) == wanted for r in case.spare)),
         "doubt": other * float(any(case.color(r) == wanted for r in case.doubtful)),
-        "pixels": other * dict(color_shares(case.evidence.image, best)).get(wanted, 0.0),
+        # its own words see with the detector's eyes, and repeat themselves where it has lost its thread
+        "own": other * float(case.speaker == "mllm"),
+        "again": other * math.log(max(1, named)),
+        # what its pixels say beside what its detector said
+        "pixels": dict(color_shares(case.evidence.image, best)).get(wanted, 0.0) if other else 0.0,
     }
 
 

@@ -25,7 +25,10 @@ def judge(case: Case, claim: Claim) -> Verdict:
     number = int(claim.value.rstrip("+"))
     standing = {r.id for r in case.regions(entity.id)}
     shown = apart(distinct((*case.regions(entity.id), *case.faint(entity.id))))
-    every, dim = Regions(r for r in shown if r.id in standing), Regions(r for r in shown if r.id not in standing)
+    every, dim = (
+        Regions(r for r in shown if r.id in standing),
+        Regions(r for r in shown if r.id not in standing),
+    )
     regions = described(case, entity, every)
     if not covered or regions is None:
         return Verdict(claim.id, "unverifiable", 0.5, why=f"nothing counts {entity.name!r} as described")

@@ -20,6 +20,7 @@ from .reliability import combine
 
 _BESIDE = re.compile(r"\b(?:next to|near|nearby|behind|beside)\b")  # how an answer places what it made up
 SURE = 0.7  # a tagger's score above which the tag means the name itself, not a wider class
+FOUND = 0.5  # part of the things of a class that must be found for seeing none to support that there is none
 PLAIN = 0.3  # a detector's score from which what the text does not speak of may be what was meant
 
 
@@ -57,10 +58,13 @@ def features(case: Case, claim: Claim) -> dict[str, float]:
     # a model that looks with the detector's eyes makes up what these did not see; anyone else may have seen it
     told["own.unseen"] = unseen * float(case.speaker == "mllm")
     told["answer.unseen"] = unseen * float(case.asked)
+    told["own.answer"] = told["own.unseen"] * float(case.asked)
     # a model that loses its thread names what is not there over and over
     told["again"] = unseen * math.log(max(1, sum(e.name == entity.name for e in case.found.entities)))
     told["spare"] = unseen * float(min(2, len(spare)))
     told["spare.color"] = unseen * float(bool(wanted) and any(case.color(r) in wanted for r in spare))
+    for name in ("doubt.color", "spare.color"):  # the colour it would give to what it took for this
+        told[f"own.{name}"] = told["own.unseen"] * told[name]
     told["spare.alike"] = unseen * float(any(lexical.alike(entity.name, r.label) for r in spare))
     name = class_of(entity.name)
     told["class"] = case.reliability.classes.get(name, case.reliability.classes.get("", 0.0))
@@ -95,12 +99,20 @@ def judge(case: Case, claim: Claim) -> Verdict:
     if label == "contradicted" and claim.polarity and not asked and not _may_be_absent(case, looks):
         label = "unverifiable"
     if label == "contradicted" and not claim.polarity:
-        fitting = described(case, entity, regions)  # "no red car" is not wrong because of a blue one
+        # "no red car" is not wrong because of a blue one
+        fitting = described(case, entity, regions) if case.colors_of(entity.id) else regions
         if not _is_shown(seen, regions) or (regions and not fitting):
             label = "unverifiable"  # likely wrong, but a denial falls only to something that was seen
         regions = fitting or regions
     if label == "supported" and claim.polarity and not any(look.score > 0 for look in looks) and not asked:
         label = "unverifiable"  # likely, but nobody saw it
+    if (
+        label == "supported"
+        and not case.reliability.fitted
+        and not asked
+        and (why := _guessed(case, claim, looks))
+    ):
+        return Verdict(claim.id, "unverifiable", said, regions, why, features=seen)
     if claim.polarity and label == "contradicted":
         # of what was asked for, nothing else may take the place: "Yes, there is a bowl" answers no question about a spoon
         answered = case.asked and claim.id == case.first
@@ -110,6 +122,25 @@ def judge(case: Case, claim: Claim) -> Verdict:
         return Verdict(claim.id, label, said, regions, f"{entity.name} is seen", "there", features=seen)
     why = f"{entity.name} is seen" if regions else _unseen(entity, looks)
     return Verdict(claim.id, label, said, regions, why, features=seen)
+
+
+def _guessed(case: Case, claim: Claim, looks: Sequence[Look]) -> str:
+    """Why what was or was not seen is too little to support a claim, where nobody fitted what it is worth; '' where it is not.
+
+    A detector's wider class says nothing of the narrower thing ("a person is seen" of a woman), and a detector that misses most
+    things of a class says nothing by not seeing one.
+    """
+    name = case.found.entities[claim.refs[0]].name
+    shown = [look for look in looks if look.score > 0]
+    if claim.polarity and shown and all(look.relation == "wider" for look in shown):
+        return f"{' or '.join(shown[0].classes)} is seen, which need not be {name}"
+    if not claim.polarity and not shown:
+        recalls = [
+            case.reliability.recall(look, case.measured.get(look.role)) for look in looks if look.covered
+        ]
+        if recalls and max(recalls) < FOUND:
+            return f"no {name} is seen, but fewer than half of them are found"
+    return ""
 
 
 def _is_shown(seen: dict[str, float], regions: Regions) -> bool:

@@ -97,7 +97,9 @@ def fused(looks: Sequence[Candidates]) -> Candidates:
             free &= ~group
             boxes.append(np.average(places[group], axis=0, weights=sure[group]))
             kinds.append(int(kind))
-            scores.append(sum(float(sure[group & (look == i)].max(initial=0.0)) for i in range(len(looks))) / len(looks))
+            scores.append(
+                sum(float(sure[group & (look == i)].max(initial=0.0)) for i in range(len(looks))) / len(looks)
+            )
     order = np.argsort(-np.array(scores), kind="stable")
     return Candidates(
         np.array(boxes, np.float64).reshape(-1, 4)[order],
@@ -109,7 +111,11 @@ def fused(looks: Sequence[Candidates]) -> Candidates:
 def _mirror(image: Image) -> Image:
     pixels = np.ascontiguousarray(image.pixels[:, ::-1])
     return Image(
-        size=image.size, pixels=pixels, content_hash=f"{image.hash} mirrored", offset=image.offset, picture=image.picture
+        size=image.size,
+        pixels=pixels,
+        content_hash=f"{image.hash} mirrored",
+        offset=image.offset,
+        picture=image.picture,
     )
 
 

@@ -17,7 +17,10 @@ from .by_picture import PictureDetector
 from .drawn import PHOTOGRAPH
 from .starter_mllm import StarterModel
 
-_SIZES = (0.23, 0.36)  # part of the picture's longer side from which a thing is "medium", and "large", as in scenes
+_SIZES = (
+    0.23,
+    0.36,
+)  # part of the picture's longer side from which a thing is "medium", and "large", as in scenes
 
 
 class StarterOnPhotos(StarterModel):
@@ -27,7 +30,12 @@ class StarterOnPhotos(StarterModel):
     """
 
     def __init__(
-        self, weights: Path, digest: str, think: bool = True, answer_tokens: int = 160, confidence: float = 0.3
+        self,
+        weights: Path,
+        digest: str,
+        think: bool = True,
+        answer_tokens: int = 160,
+        confidence: float = 0.3,
     ) -> None:
         """`confidence` is the least score of a detection that is told."""
         super().__init__(weights / "starter", digest, think, answer_tokens)
@@ -35,7 +43,10 @@ class StarterOnPhotos(StarterModel):
 
     def _encode(self, images: Sequence[Image]) -> list[Any]:
         shots = [image for image in images if self._detector.sort(image) == PHOTOGRAPH]
-        told = iter(self._told(image, list(found)) for image, found in zip(shots, self._detector.detect(shots), strict=True))
+        told = iter(
+            self._told(image, list(found))
+            for image, found in zip(shots, self._detector.detect(shots), strict=True)
+        )
         drawn = iter(super()._encode([i for i in images if self._detector.sort(i) != PHOTOGRAPH]))
         return [next(told if self._detector.sort(image) == PHOTOGRAPH else drawn) for image in images]
 
@@ -49,10 +60,17 @@ class StarterOnPhotos(StarterModel):
         c, side = self._answerer.model.config, float(max(image.size))
         kinds = {region.label: matched(region.label, c.kinds).classes for region in found}
         named = sorted((r for r in found if kinds[r.label]), key=lambda r: -r.score)[: c.max_objects]
+
+        def unseen(numbers: int) -> Any:
+            return torch.zeros(1, c.max_objects, numbers)
+
         objects = Objects(
-            *(torch.zeros(1, c.max_objects, n) for n in (len(c.kinds), len(c.colors), len(c.sizes), 4)),
-            torch.zeros(1, c.max_objects, c.max_word, dtype=torch.long),
-            torch.zeros(1, c.max_objects, dtype=torch.bool),
+            kind=unseen(len(c.kinds)),
+            color=unseen(len(c.colors)),
+            size=unseen(len(c.sizes)),
+            box=unseen(4),
+            word=torch.zeros(1, c.max_objects, c.max_word, dtype=torch.long),
+            valid=torch.zeros(1, c.max_objects, dtype=torch.bool),
         )
         for place, region in enumerate(sorted(named, key=lambda r: r.box[0] + r.box[2])):
             box = torch.tensor(image.local(region.box)) / side

@@ -168,9 +168,12 @@ def evaluate(models: Models, pictures: Pictures) -> tuple[dict[str, Any], Calibr
     found, seconds = found_in(detector, pictures.images, labels)
     figures = report(pictures, found, set(labels.values()), used)
     told = {"sorted_as": dict(sorts)} if sort else {}
-    return {"pack": models.pack.name, **figures, **told, "ms_per_picture": round(seconds * 1e3, 1)}, calibrate(
-        pictures, found, labels, used
-    )
+    return {
+        "pack": models.pack.name,
+        **figures,
+        **told,
+        "ms_per_picture": round(seconds * 1e3, 1),
+    }, calibrate(pictures, found, labels, used)
 
 
 __all__ = ["PRECISION", "SPARSE", "calibrate", "evaluate", "found_in", "open_detector", "report"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from ...errors import InputError
 from ..imagefile import open_image
-from ..names import matched
+from ..names import COCO_CLASSES, canonical, matched
 from ..values import Image
 from .metrics import Truth
 from .scenes import KINDS, draw
@@ -60,7 +60,8 @@ def folder(path: Path) -> Pictures:
 def held_back(config: Path) -> Pictures:
     """The training photographs that a config of `sightline train detector` holds back, with what people labelled in them.
 
-    A class that nobody looked for in a picture is open there; what the teacher says is left out.
+    A class that nobody looked for in a picture is open there; what the teacher says is left out. Classes that no set of all kinds
+    of photographs labels (balloons, camels ...) are taken to be absent elsewhere, else their false detections would not count.
     """
     from .photos import read_sets, truth_of
     from .train import HELD, read_config
@@ -69,6 +70,9 @@ def held_back(config: Path) -> Pictures:
     if run.data != "photos":
         raise InputError(f"{config}: trains on {run.data}; only photographs are held back")
     photos = read_sets(Path(run.photos), run.classes)[HELD - 1 :: HELD]
+    usual = {canonical(name) for name in COCO_CLASSES}
+    rare = frozenset(i for i, name in enumerate(run.classes) if canonical(name) not in usual)
+    photos = [replace(photo, known=photo.known | rare) for photo in photos]
     return Pictures(
         f"held-back photographs of {config.name}",
         tuple(run.classes),

@@ -27,7 +27,9 @@ from ..values import Image
 from .photos import read_sets
 from .scenes import draw
 
-NETWORK = Path(__file__).resolve().parents[2] / "mllm" / "weights" / "starter" / "detector" / "weights.safetensors"
+NETWORK = (
+    Path(__file__).resolve().parents[2] / "mllm" / "weights" / "starter" / "detector" / "weights.safetensors"
+)
 HELD = 20
 _RIDGE = 3.0  # weight of the penalty on the probe's weights, in standard units
 _STEPS = 40  # of Newton's method; it has settled after ten

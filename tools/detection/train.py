@@ -28,6 +28,7 @@ class RunConfig:
     batch: int = 32  # pictures a step
     threads: int = 1  # two threads were slower than one at this size
     precision: str = "bfloat16"  # what the passes compute in; master weights and batch norms are float32
+    mosaic: float = 1.0  # photos: part of the steps in which pictures are put together by four; then each stands alone
     average: float = 0.995  # decay of the average of the weights, which is what ships
     ramp: int = 16000  # scenes: pictures until they are as hard as they get
     photos: str = ""  # photos: folder of the training sets
@@ -85,6 +86,8 @@ def _check(config: RunConfig, path: Path) -> None:
         raise InputError(f"{path}: precision is bfloat16 or float32, not {config.precision!r}")
     if not config.sizes or any(not isinstance(s, int) or s < 64 or s % 32 for s in config.sizes):
         raise InputError(f"{path}: sizes are multiples of 32 from 64 up, not {config.sizes}")
+    if not 0 <= config.mosaic <= 1:
+        raise InputError(f"{path}: mosaic is a part of the steps, from 0 to 1, not {config.mosaic}")
     if not 0 <= config.average < 1:
         raise InputError(f"{path}: average is a decay from 0 to below 1, not {config.average}")
 
@@ -141,7 +144,7 @@ def photo_stage(config: RunConfig, model: Any, say: Callable[[str], None]) -> An
     held = photos[HELD - 1 :: HELD]
     kept = [p for i, p in enumerate(photos) if (i + 1) % HELD]
     say(f"{len(kept)} photographs, {sum(len(p.kinds) for p in kept)} boxes; {len(held)} held back")
-    mosaic_until = int(config.loop.get("steps", 1000) * 0.8)
+    mosaic_until = int(config.loop.get("steps", 1000) * config.mosaic)
     distillation = None
     if config.distil:
         precision = getattr(torch, config.precision)

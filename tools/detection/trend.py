@@ -37,7 +37,9 @@ def probes(run: Path) -> list[tuple[int, float]]:
         rows = [json.loads(line) for line in lines]
         return [(int(r["step"]), float(r["probe"]["map50"])) for r in rows if "probe" in r]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{run}: no metrics.jsonl of a detector's run ({type(error).__name__}: {error})") from error
+        raise InputError(
+            f"{run}: no metrics.jsonl of a detector's run ({type(error).__name__}: {error})"
+        ) from error
 
 
 def power_law(seen: Sequence[float], values: Sequence[float]) -> tuple[float, float, float]:
@@ -59,6 +61,8 @@ def power_law(seen: Sequence[float], values: Sequence[float]) -> tuple[float, fl
 def of_time(run: Path, config: RunConfig) -> dict[str, Any]:
     """The trend of one run: fitted before the rate falls, read where it stands and at two and four times as many photographs."""
     rows = probes(run)
+    if len(rows) < _FEW:
+        raise InputError(f"{run}: {len(rows)} probes; a trend needs {_FEW}")
     fall = int(config.loop.get("steps", rows[-1][0])) - int(config.loop.get("cooldown", 0))
     early = [(step * config.batch, value) for step, value in rows if step <= fall]
     c, a, b = power_law([s for s, _ in early], [v for _, v in early])
@@ -77,7 +81,9 @@ def of_boxes(figures: Path, config: RunConfig, seed: int = 0) -> dict[str, Any]:
         aps = {name: float(row["ap50"]) for name, row in kinds.items() if row["n"] >= LEAST}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{figures}: no report of sightline eval detector --json ({error})") from error
-    counts = Counter(config.classes[k] for p in read_sets(Path(config.photos), config.classes) for k in p.kinds)
+    counts = Counter(
+        config.classes[k] for p in read_sets(Path(config.photos), config.classes) for k in p.kinds
+    )
     rows = np.array([(np.log2(counts[name]), ap) for name, ap in aps.items() if counts[name]])
     if len(rows) < _FEW:
         raise InputError(f"{figures}: {len(rows)} classes with {LEAST} things or more; a trend needs {_FEW}")
