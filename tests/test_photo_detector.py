@@ -203,6 +203,9 @@ def test_the_core_mllm_is_told_what_the_detector_found(bus: Image, scene: Image)
     assert told.answer([bus], ["Is there a giraffe in the picture?"])[0].lower().startswith("no")
     (caption,) = told.caption([bus])
     assert "person" in caption or "people" in caption
+    spec = {"backend": "starter-mllm-photos", "weights": str(WEIGHTS), "options": {"confidence": 1.0}}
+    untold = Models.from_pack(overrides={"mllm": spec}).get("mllm")
+    assert untold.caption([bus]) == ["Nothing is recognised in the picture."]
     question = "How many things are there?"
     assert told.answer([scene], [question]) == scenes.answer([scene], [question])
 

@@ -99,6 +99,12 @@ def everyday_nouns() -> tuple[str, ...]:
 
 
 @cache
+def commonest_nouns() -> tuple[str, ...]:
+    """What people ask of photographs more than of anything else: persons, vehicles, pets, furniture, food."""
+    return tuple(words()["commonest"])
+
+
+@cache
 def chinese_nouns() -> tuple[Noun, ...]:
     """Chinese names with a translation (`lexicon/nouns_zh.txt` and the kinds of the scenes)."""
     found: dict[str, Noun] = {}
@@ -129,12 +135,13 @@ class NounSampler:
     """Draws nouns for one split: `held_out` draws only what training never saw.
 
     A share `invented` of the names (half of it in Chinese, where the lexicon's must be learned by heart) is made up on the
-    spot, so that they can only be copied; none is held out.
+    spot, so that they can only be copied; none is held out. `commonest` draws from `commonest_nouns` alone.
     """
 
-    def __init__(self, held_out: bool, invented: float = 0.0) -> None:
+    def __init__(self, held_out: bool, invented: float = 0.0, commonest: bool = False) -> None:
         self.held_out = held_out
         self.invented = invented
+        self._commonest = commonest_nouns() if commonest else ()
         self._lexical = english_nouns(held_out)
         self._everyday = everyday_nouns()
         self._adjectives = tuple(words()["adjectives"])
@@ -146,6 +153,12 @@ class NounSampler:
 
     def draw(self, rng: random.Random, language: str) -> Noun:
         """A noun phrase: in training 45% everyday, the rest lexical; one in six has an adjective of its own."""
+        if self._commonest:
+            name = rng.choice(self._commonest)
+            if language == "en":
+                return english(name)
+            said = [noun for noun in self._chinese if noun.english == name]
+            return rng.choice(said) if said else rng.choice(self._chinese)
         if self.invented and rng.random() < self.invented * (0.5 if language == "zh" else 1.0):
             return self._invent_chinese(rng) if language == "zh" else english(self._invent(rng))
         if language == "zh":
@@ -197,6 +210,7 @@ __all__ = [
     "article",
     "chinese_nouns",
     "chinese_unknown",
+    "commonest_nouns",
     "english",
     "english_nouns",
     "english_plural",

@@ -66,12 +66,16 @@ class PlannerExample:
 
 
 @cache
-def referents(held_out: bool, invented: float = 0.0) -> ReferentSampler:
-    return ReferentSampler(NounSampler(held_out, invented))
+def referents(held_out: bool, invented: float = 0.0, commonest: bool = False) -> ReferentSampler:
+    return ReferentSampler(NounSampler(held_out, invented, commonest))
 
 
 def planner_examples(
-    seed: int, split: str = "train", chinese: float = CHINESE_SHARE, families: tuple[str, ...] = ()
+    seed: int,
+    split: str = "train",
+    chinese: float = CHINESE_SHARE,
+    families: tuple[str, ...] = (),
+    commonest: bool = False,
 ) -> Iterator[PlannerExample]:
     """Endless examples of a split; the same arguments give the same examples on every machine.
 
@@ -80,6 +84,7 @@ def planner_examples(
         split: "train", "test_seen", "test_phrasing" (held-out phrasing groups) or "test_nouns" (held-out nouns).
         chinese: share of requests in Chinese, 0 to 1.
         families: only these families, by name; all of them when empty.
+        commonest: name only the things that are asked for most.
     """
     if split not in SPLITS:
         raise InputError(f"no planner split {split!r}; there are {', '.join(SPLITS)}")
@@ -87,7 +92,7 @@ def planner_examples(
     if unknown:
         raise InputError(f"no planner family {unknown[0]!r}; there are {', '.join(FAMILIES)}")
     held_out_phrasing, held_out_nouns = SPLITS[split]
-    sampler = referents(held_out_nouns, INVENTED_SHARE if split == "train" else 0.0)
+    sampler = referents(held_out_nouns, INVENTED_SHARE if split == "train" else 0.0, commonest)
     chosen = tuple(n for n in families or FAMILIES if not (held_out_nouns and n in NOUNLESS))
     if not chosen:
         raise InputError(f"split {split} needs a family whose requests name things; {families[0]} names none")

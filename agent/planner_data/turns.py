@@ -7,6 +7,12 @@ from random import Random
 from ...mllm.scenes.schema import Turn
 from .stream import CHINESE_SHARE, planner_examples
 
+# Families whose requests name things and whose answer a detector can give.
+_ABOUT_THINGS = tuple(
+    "count existence locate absence color_of which_more compare_more compare_same difference total both either count_check "
+    "count_colors relation_check nearest crop caption_thing highlight".split()
+)
+
 
 def planner_turn(rng: Random) -> Turn:
     """One request and its program from the training split, drawn by `rng`."""
@@ -23,6 +29,11 @@ def which_turn(rng: Random) -> Turn:
     return _turn(rng, "train", families=("which_more", "size_which", "depth_which"))
 
 
+def commonest_turn(rng: Random) -> Turn:
+    """One about what is asked for most: among all other nouns a person is as rare as a trombone."""
+    return _turn(rng, "train", families=_ABOUT_THINGS, commonest=True)
+
+
 def seen_turn(rng: Random) -> Turn:
     """One from the split of trained phrasings and nouns."""
     return _turn(rng, "test_seen")
@@ -33,6 +44,12 @@ def new_noun_turn(rng: Random) -> Turn:
     return _turn(rng, "test_nouns")
 
 
-def _turn(rng: Random, split: str, chinese: float = CHINESE_SHARE, families: tuple[str, ...] = ()) -> Turn:
-    example = next(planner_examples(rng.getrandbits(40), split, chinese, families))
+def _turn(
+    rng: Random,
+    split: str,
+    chinese: float = CHINESE_SHARE,
+    families: tuple[str, ...] = (),
+    commonest: bool = False,
+) -> Turn:
+    example = next(planner_examples(rng.getrandbits(40), split, chinese, families, commonest))
     return Turn("plan", example.request, example.program, language=example.language, words_only=True)

@@ -17,7 +17,7 @@ from .common import clipped
 from .merging import Candidates, shared
 from .ultralytics_detector import UltralyticsDetector
 
-SAME = 0.55  # IoU from which two boxes of a kind are one thing
+SAME = 0.5  # IoU from which two boxes of a kind are one thing
 _FLOOR = 0.003  # least score of a look that counts
 
 

@@ -17,6 +17,7 @@ from .by_picture import PictureDetector
 from .drawn import PHOTOGRAPH
 from .starter_mllm import StarterModel
 
+NOTHING = "Nothing is recognised in the picture."
 _SIZES = (
     0.23,
     0.36,
@@ -40,6 +41,14 @@ class StarterOnPhotos(StarterModel):
         """`confidence` is the least score of a detection that is told."""
         super().__init__(weights / "starter", digest, think, answer_tokens)
         self._detector = PictureDetector(weights, digest, confidence)
+
+    def caption(self, images: Sequence[Image]) -> list[str]:
+        """A picture of which nothing was told is not described: the starter has never seen an empty one."""
+        told = super().caption(images)
+        return [
+            text if bool(seen.objects.valid.any()) else NOTHING
+            for text, seen in zip(told, self._look(images), strict=True)
+        ]
 
     def _encode(self, images: Sequence[Image]) -> list[Any]:
         shots = [image for image in images if self._detector.sort(image) == PHOTOGRAPH]

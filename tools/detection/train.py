@@ -28,7 +28,9 @@ class RunConfig:
     batch: int = 32  # pictures a step
     threads: int = 1  # two threads were slower than one at this size
     precision: str = "bfloat16"  # what the passes compute in; master weights and batch norms are float32
-    mosaic: float = 1.0  # photos: part of the steps in which pictures are put together by four; then each stands alone
+    mosaic: float = (
+        1.0  # photos: part of the steps in which pictures are put together by four; then each stands alone
+    )
     average: float = 0.995  # decay of the average of the weights, which is what ships
     ramp: int = 16000  # scenes: pictures until they are as hard as they get
     photos: str = ""  # photos: folder of the training sets
