@@ -50,7 +50,7 @@ def detector(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> by_picture.Pict
     monkeypatch.setattr(Looked, "looks", 0)
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "weights.safetensors").touch()
-    return by_picture.PictureDetector(tmp_path, "digest")
+    return by_picture.PictureDetector(tmp_path, "digest", without=())
 
 
 def plain(level: int) -> np.ndarray:
