@@ -25,6 +25,19 @@ def test_one_call_finds_the_claims_and_their_spans() -> None:
     assert not any("unicorn" in c.entities for c in result.claims)
 
 
+def test_a_number_that_was_not_said_is_no_claim() -> None:
+    held, _ = models(box("dog", 10), box("dog", 60))
+    for text, value, told in (
+        ("dog", "0", "dog"),
+        ("A dog.", "1", "A dog."),
+        ("Half a dozen dogs.", "6", None),
+    ):
+        raw = [RawClaim("count", text.rstrip("."), ("dog",), value)]
+        result = verify(picture(), text, models=held, controller=Scripted(raw), reliability=sure())
+        assert (told is None) == any(c.kind == "count" for c in result.claims), text
+        assert told is None or result.text == told
+
+
 def test_without_such_a_model_the_rules_find_them() -> None:
     held, _ = models(box("dog", 10))
     result = verify(picture(), "A dog and a cat.", models=held, controller=Scripted(), reliability=sure())

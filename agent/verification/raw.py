@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from . import lexical
 from .claims import Entity, Extraction, Kind, Mention, Span
-from .tokens import words
+from .tokens import phrases, words
 
 if TYPE_CHECKING:
     from ..controllers.base import RawClaim
@@ -17,6 +17,8 @@ _KINDS: dict[str, Kind] = {
     "existence": "existence", "count": "count", "color": "attribute", "attribute": "attribute", "relation": "relation",
     "text": "text", "compare": "other", "other": "other",
 }  # fmt: skip
+
+_FEW = frozenset(("both", "single", "pair", "couple", "dozen", "half", "only"))
 
 
 def merge(found: Extraction, raw: Sequence[RawClaim]) -> None:
@@ -42,8 +44,21 @@ def merge(found: Extraction, raw: Sequence[RawClaim]) -> None:
                 span = (span[0] + at.start(), span[0] + at.end())
         if not refs and kind not in ("text", "other"):
             continue
+        if kind == "count" and not _counts(found.text[span[0] : span[1]]):
+            continue  # a number that nobody said: "scooter" read as none, or as one
         sentence = next((i for i, s in enumerate(found.sentences) if s.start <= span[0] < s.end), 0)
         found.claim(kind, span, refs, sentence, value=one.value, aspect=aspect, polarity=one.polarity)
+
+
+def _counts(quote: str) -> bool:
+    """Whether a quote says how many: a digit, a number's word, or a phrase that counts."""
+    low = quote.lower()
+    table = phrases()
+    return (
+        re.search(r"\d|[〇零一二两三四五六七八九十]", low) is not None
+        or any(word in table["numbers"] or word in _FEW for word in re.findall(r"\w+", low))
+        or any(phrase in low for phrase in table["counts"])
+    )
 
 
 def find_quote(text: str, quote: str) -> Span | None:
