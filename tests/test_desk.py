@@ -158,3 +158,11 @@ def test_a_long_value_is_cut_between_characters() -> None:
     told = {"name": "A", "op": "READ", "status": "done", "shown": "x" * 598 + "<<<"}
     story.add(Event(1, 1.0, "step", told))
     assert f"{'x' * 598}&lt;&lt; <small>" in story.html()
+
+
+def test_what_might_be_there_is_not_drawn() -> None:
+    story = Story()
+    for number, (name, tool) in enumerate((("BOX0", "LOC"), ("FAINT0", "GLIMPSE"))):
+        value = [{"box": [1, 2, 3, 4], "label": "cat", "score": 0.1, "tool": tool}]
+        story.add(Event(number, 1.0, "step", {"name": name, "op": tool, "status": "done", "value": value}))
+    assert [region["id"] for region in story.regions.values()] == ["BOX0.0"]
