@@ -132,7 +132,9 @@ class Story:
         """The regions of a step's or a call's value; `frames` says which picture each lies in."""
         frames = list(data.get("frames") or ())
         for n, region in enumerate(_regions(data.get("value"))):
-            if region.get("tool") == "GLIMPSE":  # what might be there is weighed by the verifier, and is no evidence
+            if (
+                region.get("tool") == "GLIMPSE"
+            ):  # what might be there is weighed by the verifier, and is no evidence
                 continue
             frame = frames[n] if n < len(frames) else frames[0] if len(frames) == 1 else None
             self._keep(f"{name}.{n}", {**region, "picture": frame})
